@@ -1,0 +1,37 @@
+// Call: one 9P request on its way through the session, as a transport hands it over.
+//
+// The transport owns the Call and everything it points to, and keeps both alive until the call has been answered
+// (Session::Finish). A Call is in one thread's hands at a time.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "base/payload.h"
+
+namespace virtfs {
+
+struct Call {
+  // In. A private copy of the message as far as p9::HeadSize says: header and fields, for Twrite without the data.
+  // Its length has been checked against size[4] by the transport; nothing else has.
+  std::span<const uint8_t> frame;
+
+  // In. Twrite: the bytes behind the head, wherever they lie. Else empty.
+  Payload data;
+
+  // In. Where a Rread's data go: the reply buffer from its 12th byte (offset 11) on. The session cuts it to size.
+  Payload room;
+
+  // In. How many bytes the whole reply may have (the write half of the chain); at least 11.
+  uint32_t capacity = 0;
+
+  // In. Private memory in which the reply's head is made, at least min(capacity, msize) bytes.
+  std::span<uint8_t> scratch;
+
+  // Out, after Outcome::kAnswered: scratch[0, head_size) is the head of the reply; `payload_size` bytes of file data
+  // already stand in `room` behind it. size[4] of the reply is head_size + payload_size.
+  uint32_t head_size = 0;
+  uint32_t payload_size = 0;
+};
+
+}  // namespace virtfs
