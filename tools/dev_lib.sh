@@ -1,0 +1,42 @@
+# Shared by ./dev and the scripts it calls: steps, errors, and getting what is missing. Sourced from the top of the tree.
+
+step() { printf '\n== %s\n' "$*"; }
+fail() {
+  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  exit 1
+}
+
+BUILD_PACKAGES=(bazel-bootstrap g++ clang lld libclang-rt-14-dev python3 pkg-config libabsl-dev libgtest-dev libgmock-dev
+  libbenchmark-dev libxen-dev libseccomp-dev libcap-ng-dev)
+LINT_PACKAGES=(clang-format clang-tidy npm)
+# Unpacked, never installed: xen-utils would put a hypervisor and a boot entry on this machine.
+TEST_PACKAGES=(xen-utils-4.17 xenstore-utils)
+
+# Installs those of the named packages that are not there yet.
+install_packages() {
+  local package missing=()
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  local sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  step "apt-get install ${missing[*]}"
+  local log
+  log=$(mktemp)
+  { $sudo apt-get update -qq && $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    "${missing[@]}"; } </dev/null >"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    fail "could not install ${missing[*]} (above: the end of $log)"
+  }
+  rm -f "$log"
+}
+
+need_build_packages() { install_packages "${BUILD_PACKAGES[@]}"; }
+need_lint_packages() {
+  local packages=("${LINT_PACKAGES[@]}")
+  ! command -v npm >/dev/null || packages=("${packages[@]/npm/}")
+  # shellcheck disable=SC2068
+  install_packages ${packages[@]}
+}
+need_test_packages() { tools/fetch_debs.sh "${TEST_PACKAGES[@]}"; }
