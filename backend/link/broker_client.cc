@@ -1,0 +1,110 @@
+#include "backend/link/broker_client.h"
+
+#include <utility>
+
+namespace virtfs::link {
+
+template <typename Done>
+Result<void> BrokerClient::ReadUntil(std::unique_lock<std::mutex>& lock, Done done) {
+  while (!done()) {
+    if (failed_ != 0) return Errno(failed_);
+    if (reading_) {
+      changed_.wait(lock);
+      continue;
+    }
+    reading_ = true;
+    lock.unlock();
+    Result<Packet> packet = Receive(link_.get());
+    lock.lock();
+    reading_ = false;
+    if (packet.ok()) {
+      Deliver(*std::move(packet));
+    } else {
+      failed_ = packet.error().value();
+    }
+    // Wakes the thread that was answered, and one to read on if this one is done.
+    changed_.notify_all();
+  }
+  return {};
+}
+
+void BrokerClient::Deliver(Packet packet) {
+  uint64_t sequence;
+  if (auto kept = packet.As<Kept>()) {
+    sequence = kept->sequence;
+  } else if (auto reopened = packet.As<Reopened>()) {
+    sequence = reopened->sequence;
+  } else {
+    inbox_.push_back(std::move(packet));
+    return;
+  }
+  Waiter* waiter = TakeWaiter(sequence);
+  if (waiter == nullptr) {
+    failed_ = EPROTO;
+    return;
+  }
+  waiter->answer = std::move(packet);
+  waiter->answered = true;
+}
+
+BrokerClient::Waiter* BrokerClient::TakeWaiter(uint64_t sequence) {
+  for (Waiter** at = &waiters_; *at != nullptr; at = &(*at)->next) {
+    if ((*at)->sequence == sequence) return std::exchange(*at, (*at)->next);
+  }
+  return nullptr;
+}
+
+Result<Packet> BrokerClient::Next() {
+  std::unique_lock lock(mutex_);
+  if (Result<void> read = ReadUntil(lock, [&] { return !inbox_.empty(); }); !read.ok()) return read.error();
+  Packet packet = std::move(inbox_.front());
+  inbox_.pop_front();
+  return packet;
+}
+
+template <typename Message>
+Result<Packet> BrokerClient::Ask(Message message, int fd) {
+  std::unique_lock lock(mutex_);
+  if (failed_ != 0) return Errno(failed_);
+  Waiter waiter{.sequence = ++last_sequence_, .next = waiters_};
+  waiters_ = &waiter;
+  message.sequence = waiter.sequence;
+
+  // Not under the lock: with a full socket this waits for the keeper, which may be waiting for our reader.
+  lock.unlock();
+  Result<void> done = Send(link_.get(), message, fd);
+  lock.lock();
+  if (done.ok()) done = ReadUntil(lock, [&] { return waiter.answered; });
+  if (!done.ok()) {
+    TakeWaiter(waiter.sequence);
+    return done.error();
+  }
+  return std::move(waiter.answer);
+}
+
+Result<host::HandleToken> BrokerClient::Keep(int fd) {
+  Result<Packet> packet = Ask(link::Keep{}, fd);
+  if (!packet.ok()) return packet.error();
+  const auto kept = packet->As<Kept>();
+  if (!kept) return Errno(EPROTO);
+  if (kept->error != 0) return Errno(kept->error);
+  return host::HandleToken{kept->token};
+}
+
+Result<UniqueFd> BrokerClient::Reopen(host::HandleToken token) {
+  Result<Packet> packet = Ask(link::Reopen{.token = static_cast<uint64_t>(token)}, -1);
+  if (!packet.ok()) return packet.error();
+  const auto reopened = packet->As<Reopened>();
+  if (!reopened) return Errno(EPROTO);
+  if (reopened->error != 0) return Errno(reopened->error);
+  UniqueFd fd = packet->TakeFd();
+  if (!fd.ok()) return Errno(EPROTO);
+  return fd;
+}
+
+void BrokerClient::Drop(host::HandleToken token) {
+  // If the link has failed, the keeper has forgotten all of this server's handles anyway.
+  (void)Send(link_.get(), link::Drop{.token = static_cast<uint64_t>(token)});
+}
+
+}  // namespace virtfs::link

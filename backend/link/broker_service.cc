@@ -1,0 +1,61 @@
+#include "backend/link/broker_service.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+namespace virtfs::link {
+
+Result<uint64_t> MountIdOf(int fd) {
+  struct statx st;
+  if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st) != 0) return Errno::Last();
+  if ((st.stx_mask & STATX_MNT_ID) == 0) return Errno(ENOSYS);
+  return uint64_t{st.stx_mnt_id};
+}
+
+Result<host::HandleToken> BrokerService::Keep(int fd) {
+  if (tokens_.size() >= max_handles_) return Errno(ENFILE);
+  const Result<uint64_t> mount_id = MountIdOf(fd);
+  if (!mount_id.ok()) return mount_id.error();
+  if (*mount_id != mount_id_) return Errno(EXDEV);
+  Result<host::HandleToken> token = broker_.Keep(fd);
+  if (token.ok()) tokens_.insert(static_cast<uint64_t>(*token));
+  return token;
+}
+
+Result<void> BrokerService::Serve(int link, Packet packet) {
+  if (auto keep = packet.As<link::Keep>()) {
+    const UniqueFd fd = packet.TakeFd();
+    const Result<host::HandleToken> token = Keep(fd.get());
+    Kept kept{.sequence = keep->sequence};
+    if (token.ok()) {
+      kept.token = static_cast<uint64_t>(*token);
+    } else {
+      kept.error = token.error().value();
+    }
+    return Send(link, kept, -1, Wait::kNo);
+  }
+  if (auto reopen = packet.As<Reopen>()) {
+    Reopened reopened{.sequence = reopen->sequence};
+    UniqueFd fd;
+    if (tokens_.contains(reopen->token)) {
+      Result<UniqueFd> opened = broker_.Reopen(host::HandleToken{reopen->token});
+      if (opened.ok()) {
+        fd = *std::move(opened);
+      } else {
+        reopened.error = opened.error().value();
+      }
+    } else {
+      reopened.error = ESTALE;
+    }
+    return Send(link, reopened, fd.get(), Wait::kNo);
+  }
+  if (auto drop = packet.As<Drop>()) {
+    if (tokens_.erase(drop->token) != 0) broker_.Drop(host::HandleToken{drop->token});
+    return {};
+  }
+  return Errno(EPROTO);
+}
+
+}  // namespace virtfs::link

@@ -1,0 +1,80 @@
+// One end of a link: sending and receiving one packet, with at most one descriptor.
+//
+// Errors: ECONNRESET when the other end is gone; EPROTO for a packet that no honest peer sends (cut, too long, an
+// unknown kind, a wrong size, a descriptor too many or too few); EAGAIN as asked for. After any but EAGAIN the link is
+// of no more use.
+// Threads: packets are whole, so any thread may send. Receivers must agree among themselves.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include "backend/link/messages.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace virtfs::link {
+
+enum class Wait { kYes, kNo };
+
+// A packet as it came: its kind, its bytes, and its descriptor if it had one.
+class Packet {
+ public:
+  Kind kind() const { return kind_; }
+
+  // The message, if that is what the packet is: kind, size and descriptor all as `Message` says.
+  template <typename Message>
+  std::optional<Message> As() const {
+    static_assert(std::is_trivially_copyable_v<Message> && sizeof(Message) <= kMaxSize);
+    if (kind_ != Message::kKind || size_ != SizeOf<Message>()) return std::nullopt;
+    if (Message::kCarries == Carries::kNothing && fd_.ok()) return std::nullopt;
+    if (Message::kCarries == Carries::kDescriptor && !fd_.ok()) return std::nullopt;
+    Message message;
+    if constexpr (!std::is_empty_v<Message>) std::memcpy(&message, bytes_.data(), sizeof(Message));
+    return message;
+  }
+
+  UniqueFd TakeFd() { return std::move(fd_); }
+
+ private:
+  friend Result<void> SendBytes(int link, Kind kind, std::span<const uint8_t> bytes, int fd, Wait wait);
+  friend Result<Packet> Receive(int link, Wait wait);
+
+  static constexpr size_t kMaxSize = 512;
+
+  template <typename Message>
+  static constexpr size_t SizeOf() {
+    return std::is_empty_v<Message> ? 0 : sizeof(Message);
+  }
+
+  Kind kind_{};
+  size_t size_ = 0;
+  alignas(8) std::array<uint8_t, kMaxSize> bytes_{};
+  UniqueFd fd_;
+};
+
+// A connected pair of close-on-exec sockets: {keeper's end, server's end}.
+Result<std::pair<UniqueFd, UniqueFd>> MakeLink();
+
+// `fd` is borrowed; -1 for none.
+Result<void> SendBytes(int link, Kind kind, std::span<const uint8_t> bytes, int fd, Wait wait);
+
+template <typename Message>
+Result<void> Send(int link, const Message& message, int fd = -1, Wait wait = Wait::kYes) {
+  static_assert(std::is_trivially_copyable_v<Message>);
+  if constexpr (std::is_empty_v<Message>) {
+    return SendBytes(link, Message::kKind, {}, fd, wait);
+  } else {
+    return SendBytes(link, Message::kKind, {reinterpret_cast<const uint8_t*>(&message), sizeof(Message)}, fd, wait);
+  }
+}
+
+Result<Packet> Receive(int link, Wait wait = Wait::kYes);
+
+}  // namespace virtfs::link

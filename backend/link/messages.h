@@ -1,0 +1,141 @@
+// The messages between a keeper and one of its servers: fixed-size structs, one per packet of a SOCK_SEQPACKET pair.
+//
+//     keeper                         server
+//       Start (export's mount)  ->             fork and exec precede it
+//                               <-  Locked     sandbox entered; from here on the server holds no right it does not need
+//       Connect                 ->             may follow Start at once; the server reads it when it is Locked
+//                               <-  Connected  ring and event channel are served
+//       Keep, Reopen, Drop      <-  (any time after Start)  Kept, Reopened ->
+//       Stop                    ->             answer what is in flight, let go of the guest's memory, exit 0
+//                               <-  Fault      at any time, once: why the server is about to exit
+//
+// Both ends are the same binary, so layouts may change freely. All integers are the machine's own.
+// Trust: the keeper believes nothing that a server says (it may have been taken over by its guest) beyond its own
+// share; a server trusts its keeper.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+namespace virtfs::link {
+
+enum class Kind : uint32_t {
+  kStart = 1,
+  kConnect,
+  kStop,
+  kLocked,
+  kConnected,
+  kFault,
+  kKeep,
+  kReopen,
+  kDrop,
+  kKept,
+  kReopened,
+};
+
+// Whether a packet of a kind carries a descriptor.
+enum class Carries { kNothing, kDescriptor, kPerhaps };
+
+enum class SecurityModel : uint32_t { kPassthrough = 1 };
+
+// keeper -> server, first. The descriptor is the export: an O_PATH descriptor of the root of a detached mount.
+struct Start {
+  static constexpr Kind kKind = Kind::kStart;
+  static constexpr Carries kCarries = Carries::kDescriptor;
+  uint32_t domid = 0;  // the guest
+  uint32_t devid = 0;  // with domid: which share, for messages
+  SecurityModel security_model = SecurityModel::kPassthrough;
+  uint32_t readonly = 0;         // 1: the mount is read-only too
+  uint32_t max_msize = 0;        // bytes
+  uint32_t max_chain_slots = 0;  // as published to the guest
+  uint32_t max_fids = 0;
+  uint32_t max_descriptors = 0;  // RLIMIT_NOFILE of the server
+  uint32_t threads = 0;          // bound of the pool
+  uint32_t log_level = 0;        // as backend/keeper/log.h counts them
+};
+
+inline constexpr uint32_t kMaxRingPages = 16;
+
+// keeper -> server. Numbers that the guest wrote, parsed strictly but otherwise unchecked: hostile.
+struct Connect {
+  static constexpr Kind kKind = Kind::kConnect;
+  static constexpr Carries kCarries = Carries::kNothing;
+  uint32_t event_channel = 0;
+  uint32_t ring_page_order = 0;  // at most log2(kMaxRingPages)
+  std::array<uint32_t, kMaxRingPages> ring_refs{};
+  uint32_t version = 0;  // 0: the frontend wrote none, so sizes of slots do not count
+  uint32_t feature_persistent = 0;
+};
+
+struct Stop {
+  static constexpr Kind kKind = Kind::kStop;
+  static constexpr Carries kCarries = Carries::kNothing;
+};
+
+struct Locked {
+  static constexpr Kind kKind = Kind::kLocked;
+  static constexpr Carries kCarries = Carries::kNothing;
+};
+
+struct Connected {
+  static constexpr Kind kKind = Kind::kConnected;
+  static constexpr Carries kCarries = Carries::kNothing;
+};
+
+// server -> keeper. One sentence, NUL-padded, cut if it is longer.
+struct Fault {
+  static constexpr Kind kKind = Kind::kFault;
+  static constexpr Carries kCarries = Carries::kNothing;
+  std::array<char, 256> text{};
+
+  Fault() = default;
+  explicit Fault(std::string_view sentence) { sentence.copy(text.data(), text.size()); }
+  std::string_view sentence() const {
+    std::string_view all(text.data(), text.size());
+    return all.substr(0, all.find('\0'));
+  }
+};
+
+// server -> keeper, the calls of host::HandleBroker. `sequence` is the caller's and comes back with the answer.
+struct Keep {
+  static constexpr Kind kKind = Kind::kKeep;
+  static constexpr Carries kCarries = Carries::kDescriptor;
+  uint64_t sequence = 0;
+};
+
+struct Reopen {
+  static constexpr Kind kKind = Kind::kReopen;
+  static constexpr Carries kCarries = Carries::kNothing;
+  uint64_t sequence = 0;
+  uint64_t token = 0;
+};
+
+// No answer.
+struct Drop {
+  static constexpr Kind kKind = Kind::kDrop;
+  static constexpr Carries kCarries = Carries::kNothing;
+  uint64_t token = 0;
+};
+
+// keeper -> server. `error` is 0 or a Linux errno.
+struct Kept {
+  static constexpr Kind kKind = Kind::kKept;
+  static constexpr Carries kCarries = Carries::kNothing;
+  uint64_t sequence = 0;
+  uint64_t token = 0;
+  int32_t error = 0;
+  uint32_t padding = 0;
+};
+
+// keeper -> server. Carries the O_PATH descriptor if `error` is 0.
+struct Reopened {
+  static constexpr Kind kKind = Kind::kReopened;
+  static constexpr Carries kCarries = Carries::kPerhaps;
+  uint64_t sequence = 0;
+  int32_t error = 0;
+  uint32_t padding = 0;
+};
+
+}  // namespace virtfs::link
