@@ -1,7 +1,8 @@
 // Call: one 9P request on its way through the session, as a transport hands it over.
 //
-// The transport owns the Call and everything it points to, and keeps both alive until the call has been answered
-// (Session::Finish). A Call is in one thread's hands at a time.
+// The transport owns the Call and everything it points to, and keeps both alive until Session::Finish has returned (or
+// until the Session is gone). A Call is in one thread's hands at a time. After Finish it may be used for the next
+// request.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,21 @@
 #include "base/payload.h"
 
 namespace virtfs {
+
+struct Call;
+
+// What the session writes down about a Call while it has it (in_flight.h). A transport leaves it alone.
+struct CallNotes {
+  enum class State : uint8_t { kNew, kHeld, kRunning, kBlocked, kWaiting };
+
+  State state = State::kNew;
+  bool cancelled = false;
+  uint16_t tag = 0;
+  uint64_t order = 0;           // By arrival, from 1.
+  Call* next = nullptr;         // In its bucket of tags.
+  Call* waiters = nullptr;      // The Tflushes that wait for this Call, newest first.
+  Call* next_waiter = nullptr;  // In the `waiters` of the Call that this one waits for.
+};
 
 struct Call {
   // In. A private copy of the message as far as p9::HeadSize says: header and fields, for Twrite without the data.
@@ -32,6 +48,8 @@ struct Call {
   // already stand in `room` behind it. size[4] of the reply is head_size + payload_size.
   uint32_t head_size = 0;
   uint32_t payload_size = 0;
+
+  CallNotes notes;
 };
 
 }  // namespace virtfs

@@ -4,14 +4,89 @@
 //
 //     switch (session.Serve(call)) {
 //       case kAnswered: push(call); for (Call* next : session.Finish(call)) -> Serve(*next) the same way
-//       case kBlocked:  keep the call and Serve it again later (after a few ms, and after any Tflush)
+//       case kBlocked:  keep the call and Serve it again later (after a few ms, and after any Tflush or Tversion)
 //       case kWaiting:  the session holds the call; some Finish will return it
 //     }
 //
 // Finish is called when the reply is visible to the client, so that whatever waited for it (a Tflush of it, a Tversion)
 // is answered after it.
 //
-// Threads: every method may be called from any thread at any time; each operation's own guarantee stands beside it.
-// Trust: Call::frame is the guest's bytes.
+// No call ever waits inside Serve for another call, for a lease, or for anything but the file system's own work.
+//
+// Errors: a client's mistakes and the host's refusals are Rlerror replies; Serve itself cannot fail. Malformed 9P:
+// EINVAL. Unknown type: EOPNOTSUPP. No room for the reply (msize or capacity): EMSGSIZE, and nothing was done.
+// Anything before a Tversion that was agreed on: EINVAL.
+// Threads: every method may be called from any thread at any time, unless it says otherwise; each operation's own
+// guarantee stands beside it (operations.h).
+// Trust: Call::frame is the guest's bytes, in private memory.
+// Source: docs/virtfs.md; diod's protocol.md and Linux's net/9p/9p.h for the messages.
 #pragma once
-// (contract; the room's owner completes it)
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "fsops/session/call.h"
+
+namespace virtfs {
+
+namespace host {
+class Export;
+}
+
+enum class Outcome { kAnswered, kBlocked, kWaiting };
+
+// Every bound is per session.
+struct SessionOptions {
+  // The msize agreed on is at most this. At least p9::kMinMsize.
+  uint32_t max_msize = 512 * 1024;
+
+  // Whatever would change the tree: EROFS.
+  bool readonly = false;
+
+  // Fids at once; the next one: ENFILE. A Linux guest holds one for every name that its kernel has cached.
+  uint32_t max_fids = 128 * 1024;
+
+  // Open files and directories at once, each of which pins a descriptor; the next one: EMFILE.
+  uint32_t max_open_files = 4096;
+};
+
+// A session as a value, for another Session to go on with: fids, their identities and open flags, msize.
+//
+// The bytes are versioned and checked on Import; they name files by tokens of the handle broker, so they mean something
+// only to an Export over the same broker. The tokens belong to the image: whoever has it either imports it (once) or
+// drops them.
+struct SessionImage {
+  std::vector<uint8_t> bytes;
+};
+
+class Session {
+ public:
+  // `tree` must outlive the Session.
+  Session(host::Export& tree, const SessionOptions& options);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Serves `call` or says why not yet (see above). A new Call, one that was kBlocked, or one that Finish returned.
+  Outcome Serve(Call& call);
+
+  // The reply to `call` can be seen by the client. Returns the calls that waited for that, which are to be Served now.
+  [[nodiscard]] std::vector<Call*> Finish(Call& call);
+
+  // The session's state. Only while no call is in flight (EBUSY). This session must live until the image has been
+  // imported: files that are open but have no name any more exist only as long as someone holds them.
+  // EOPNOTSUPP: a file system of the export has no handles.
+  Result<SessionImage> Export();
+
+  // Takes over what `image` says. Only on a Session that has served nothing yet (EBUSY). EINVAL: not an image, or one
+  // of another version; nothing was taken over. A fid whose file cannot be had again answers ESTALE from then on.
+  Result<void> Import(const SessionImage& image);
+
+ private:
+  class State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace virtfs
