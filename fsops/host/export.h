@@ -1,0 +1,146 @@
+// Export: one directory tree of the host and every operation on it. Knows no 9P.
+//
+// Every file is reached by one name in a directory that is already held, without following a symlink: openat2 with
+// RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS, or an *at system call that takes a directory
+// descriptor and a PathComponent. So no operation can leave the tree, whatever is renamed meanwhile, and none costs
+// more the deeper the file is.
+//
+// Nothing waits in the kernel for a lease of a host process (fcntl F_SETLEASE): Open, Create and SetAttributes of a
+// size give EWOULDBLOCK, having done nothing of the kind, and may simply be asked again later. (An NFS delegation of
+// the host's nfsd is recalled by the kernel itself and may delay a rename, a removal or a change of attributes.)
+//
+// Errors: the kernel's errno, and ESTALE: the file is gone and its descriptor was not held. EMFILE: too many files are
+// open, or the file system has no handles (then nothing is evicted).
+// Threads: every method from any thread, at the same time; each is as atomic as the system call it stands on.
+// Trust: arguments may be any values of their types. System calls per operation: README.md.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "fsops/host/attributes.h"
+#include "fsops/host/credentials.h"
+#include "fsops/host/handle_broker.h"
+#include "fsops/host/inode.h"
+#include "fsops/host/open_file.h"
+#include "fsops/host/path_component.h"
+
+namespace virtfs::host {
+
+struct ExportOptions {
+  // O_PATH descriptors that Inodes keep before the least recently used are given up. Those in use (by an operation, by
+  // an OpenFile) stay beyond it. RLIMIT_NOFILE must have room for this, twice the open files, and a few per thread.
+  size_t max_descriptors = 4096;
+  // Everything that would change the tree is EROFS, opening with O_TRUNC included.
+  bool readonly = false;
+};
+
+// What a lookup finds: both were true at the same moment.
+struct Node {
+  InodeRef inode;
+  Attributes attributes;
+};
+
+struct CreatedFile {
+  Node node;
+  std::unique_ptr<OpenFile> file;
+};
+
+class InodeTable;
+
+class Export {
+ public:
+  // `root`: O_PATH descriptor of the tree's top, best of a detached mount of its own. `proc_self_fd`: the directory
+  // /proc/self/fd of this very process (a child's is another). `broker` must outlive the Export. ENOTDIR: root is none.
+  static Result<std::unique_ptr<Export>> Make(UniqueFd root, UniqueFd proc_self_fd, HandleBroker& broker,
+                                              const ExportOptions& options);
+  ~Export();
+
+  const InodeRef& root() const { return root_; }
+  bool readonly() const { return options_.readonly; }
+
+  // --- finding ---
+
+  // One openat2 and one statx; a close if the Inode was there already. ENOTDIR: `dir` is none.
+  Result<Node> Lookup(Inode& dir, const PathComponent& name);
+  // "..": of the root the root itself. ENOENT: `dir` is no longer beneath the root. ENOTDIR: it is none.
+  Result<Node> Parent(Inode& dir);
+
+  // --- attributes: of every type of file, symlinks themselves included ---
+
+  // Exactly one statx.
+  Result<Attributes> Stat(Inode& inode);
+  // Owner, then permissions (which a change of owner clears), size, times; stops at the first that fails. EOPNOTSUPP:
+  // permissions of a symlink. `open`, where the caller has the file open, spares opening it for a new size.
+  Result<void> SetAttributes(Inode& inode, const AttributeChange& change, const OpenFile* open = nullptr);
+  Result<FileSystemStatus> StatFileSystem(Inode& inode);
+  // EINVAL: not a symlink.
+  Result<std::string> ReadLink(Inode& inode);
+
+  // --- opening ---
+
+  // Regular files and directories. Others are never opened: ELOOP for a symlink, ENXIO for devices, FIFOs and sockets.
+  // EISDIR: a directory for writing.
+  Result<std::unique_ptr<OpenFile>> Open(Inode& inode, OpenFlags flags);
+  // Opens `name`, which is made unless it is there and `flags` are not exclusive (EEXIST). `mode`: permissions.
+  Result<CreatedFile> Create(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
+
+  // --- names ---
+
+  Result<Node> MakeDirectory(Inode& dir, const PathComponent& name, uint32_t mode, const Owner& owner);
+  // `target` is opaque; 1..4095 bytes (ENOENT, ENAMETOOLONG) without NUL (EINVAL).
+  Result<Node> MakeSymlink(Inode& dir, const PathComponent& name, std::string_view target, const Owner& owner);
+  // `mode` with the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK; `device` as makedev(3) packs it.
+  Result<Node> MakeNode(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device, const Owner& owner);
+  // Another name for `file`, also where that is a symlink. EPERM: a directory. ENOENT: unlinked meanwhile.
+  Result<void> Link(Inode& file, Inode& dir, const PathComponent& name);
+  Result<void> Rename(Inode& from_dir, const PathComponent& from, Inode& to_dir, const PathComponent& to);
+  // EISDIR: a directory.
+  Result<void> Unlink(Inode& dir, const PathComponent& name);
+  // ENOTDIR: not a directory.
+  Result<void> RemoveDirectory(Inode& dir, const PathComponent& name);
+
+  // --- names of a file that is known without its directory ---
+  // The caller remembers where it last saw the file, and these act only if it is still there: ENOENT if nothing has
+  // that name now, ESTALE if something else has. The kernel cannot compare and act in one step: a host process or
+  // another request that replaces the entry between the two gets its new file removed or renamed, as by unlink(2) of
+  // that name.
+
+  // Of any type.
+  Result<void> RemoveIfSame(Inode& dir, const PathComponent& name, Inode& file);
+  Result<void> RenameIfSame(Inode& from_dir, const PathComponent& from, Inode& file, Inode& to_dir,
+                            const PathComponent& to);
+
+  // --- a session as a value ---
+
+  // A token of the broker for `inode`, to be kept by the caller: it outlives the Inode. EOPNOTSUPP: no handles here.
+  Result<HandleToken> KeepToken(Inode& inode);
+  // The file of such a token, which is the Export's from now on (on success). ESTALE: gone.
+  Result<Node> AdoptToken(HandleToken token);
+
+  // For tests and statistics.
+  size_t held_descriptors() const;
+  size_t inodes() const;
+
+ private:
+  Export(UniqueFd proc_self_fd, const ExportOptions& options, std::unique_ptr<InodeTable> table);
+
+  Result<UniqueFd> OpenPath(int dir, const PathComponent& name);
+  Result<Node> Intern(UniqueFd fd);
+  Result<UniqueFd> Reopen(int fd, int flags);
+  Result<void> CheckBeneathRoot(int dir);
+  Result<void> Truncate(Inode& inode, int fd, uint64_t size, const OpenFile* open);
+  Result<void> CheckSame(int dir, const PathComponent& name, Inode& file);
+
+  const UniqueFd proc_self_fd_;
+  const ExportOptions options_;
+  const std::unique_ptr<InodeTable> table_;
+  bool root_is_mount_ = false;  // then the kernel itself keeps ".." inside
+  InodeRef root_;               // after table_: released first
+};
+
+}  // namespace virtfs::host

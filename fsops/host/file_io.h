@@ -1,0 +1,28 @@
+// FileIo: the one place where a Payload is opened: by the kernel, which moves its bytes between a file and memory that
+// may be a guest's. Nothing here reads or writes them itself.
+//
+// Threads: any; calls on one file run at the same time, and overlapping ones mix as pread and pwrite do.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/payload.h"
+#include "base/result.h"
+#include "fsops/host/open_file.h"
+
+namespace virtfs::host {
+
+class FileIo {
+ public:
+  // How many bytes were read into the beginning of `payload`: fewer than its size at the end of the file, 0 at or
+  // behind it. EISDIR: a directory. EBADF: opened for writing only. EINVAL: `offset` beyond 2^63 - 1.
+  // One preadv (per 1,024 segments).
+  static Result<size_t> ReadInto(OpenFile& file, uint64_t offset, const Payload& payload);
+
+  // How many bytes of `payload` were written; may be fewer than its size, and never 0 unless that is. A file opened for
+  // appending ignores `offset`. EBADF: opened for reading only. One pwritev (per 1,024 segments).
+  static Result<size_t> WriteFrom(OpenFile& file, uint64_t offset, const Payload& payload);
+};
+
+}  // namespace virtfs::host

@@ -1,0 +1,58 @@
+// LocalHandleBroker: the HandleBroker that makes and opens the handles itself; of the keeper, of tests and benches.
+//
+// Needs CAP_DAC_READ_SEARCH in the initial user namespace for Reopen (EPERM without). A handle names a file within its
+// file system, so a descriptor of each mount is kept, on which Reopen opens: the first directory of that mount that was
+// ever kept. A file of a mount of which no directory was kept is EOPNOTSUPP.
+//
+// Trust: the descriptors given to Keep may come from a hostile server; they are never opened but for directories, and a
+// token can only ever give back the file of a descriptor that was shown.
+// Threads: any; no system call under the lock.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/unique_fd.h"
+#include "fsops/host/handle_broker.h"
+
+namespace virtfs::host {
+
+class LocalHandleBroker : public HandleBroker {
+ public:
+  // `root`: a directory of the export (O_PATH is enough), only borrowed; its mount is the first that is known.
+  // Keep beyond `max_tokens` is ENOSPC.
+  explicit LocalHandleBroker(int root, size_t max_tokens = 4 << 20);
+
+  Result<HandleToken> Keep(int fd) override;
+  Result<UniqueFd> Reopen(HandleToken token) override;
+  void Drop(HandleToken token) override;
+
+  size_t kept() const;
+
+ private:
+  static constexpr size_t kMaxMounts = 256;
+
+  struct Mount {
+    int id;
+    UniqueFd directory;
+  };
+  struct Handle {
+    int mount_fd;
+    int type;
+    std::string bytes;  // mostly 8 or 12: no allocation
+  };
+
+  // The descriptor of mount `id`, on which `fd` is; -1 if none can be had.
+  int MountDescriptor(int id, int fd);
+
+  const size_t max_tokens_;
+  mutable std::mutex mutex_;
+  std::vector<Mount> mounts_;  // never shrinks: a Handle's mount_fd stays open
+  uint64_t last_token_ = 0;
+  absl::flat_hash_map<HandleToken, Handle> handles_;
+};
+
+}  // namespace virtfs::host
