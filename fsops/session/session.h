@@ -8,6 +8,10 @@
 //       case kWaiting:  the session holds the call; some Finish will return it
 //     }
 //
+// Before its first Serve each call is made known with Arrive, in the order in which the calls came: with several threads
+// a Tflush may otherwise be served before the call that it names has been heard of, and that call's reply would follow
+// the Rflush.
+//
 // Finish is called when the reply is visible to the client, so that whatever waited for it (a Tflush of it, a Tversion)
 // is answered after it.
 //
@@ -68,6 +72,11 @@ class Session {
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
+
+  // A new Call, which will be Served: from now on a Tflush that arrives later finds its tag, a Tversion that arrives
+  // later waits for it. The header of `frame` must be there, the rest may follow before Serve. Never waits; one call
+  // after the other.
+  void Arrive(Call& call);
 
   // Serves `call` or says why not yet (see above). A new Call, one that was kBlocked, or one that Finish returned.
   Outcome Serve(Call& call);
