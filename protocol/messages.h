@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 #include "protocol/attribute_messages.h"
 #include "protocol/constants.h"
@@ -55,6 +56,18 @@ constexpr MessageList<A..., B...> Join(MessageList<A...>, MessageList<B...>) {
 // In the order of Requests, Rlerror last.
 using Replies = decltype(internal::Join(decltype(internal::RepliesOf(Requests()))(), MessageList<Rlerror>()));
 using Messages = decltype(internal::Join(Requests(), Replies()));
+
+// The name of M as it stands in its declaration, for logs: "Twalk".
+template <Message M>
+constexpr std::string_view MessageName() {
+  // The compiler's "... [with M = virtfs::p9::Twalk; ...]" or "... [M = virtfs::p9::Twalk]".
+  std::string_view name = __PRETTY_FUNCTION__;
+  name.remove_prefix(name.find("M = ") + 4);
+  name = name.substr(0, name.find_first_of(";]"));
+  name.remove_prefix(name.rfind(':') + 1);
+  return name;
+}
+static_assert(MessageName<Twalk>() == "Twalk");
 
 // Calls visit.operator()<M>() for each message of the list.
 template <typename... M, typename Visit>
