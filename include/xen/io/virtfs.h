@@ -152,7 +152,7 @@
  *    P/max-msize           4096 .. 4194304, default: the backend's choice
  *    F/backend             path of B
  *    F/backend-id          domain id
- *    F/tag                 what the guest mounts
+ *    F/tag                 what the guest mounts: 1 .. 255 octets
  *    F/state               "1", from then on the frontend's
  *
  * Written by the backend before InitWait:
@@ -163,8 +163,8 @@
  *    B/multi-queue-max-queues              1 .. 64,  default "1"
  *    B/feature-persistent                  flag,     default "0"
  *    B/feature-max-indirect-segments       0 .. 512, default "0"
- *    B/session-id          names the 9P session: if it is the one that the
- *                          frontend knew, its fids still stand
+ *    B/session-id          1 .. 64 octets that name the 9P session: if they
+ *                          are those that the frontend knew, its fids stand
  *
  * and when it cannot serve:
  *

@@ -1,0 +1,3 @@
+// The header as strict C++, alone. By its path from the top, so that it is no system header to the compiler's warnings.
+#include "include/xen/io/virtfs.h"
+#include "tests/spec/layout.h"
