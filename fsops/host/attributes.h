@@ -35,17 +35,17 @@ struct Attributes {
 struct TimeChange {
   enum class Kind : uint8_t { kKeep, kNow, kSet };
   Kind kind = Kind::kKeep;
-  Time time;  // of kSet; nanoseconds below 10^9, else EINVAL
+  Time time = {};  // of kSet; nanoseconds below 10^9, else EINVAL
 };
 
 // Absent means "as it is".
 struct AttributeChange {
-  std::optional<uint32_t> mode;  // permissions; the type bits are ignored
-  std::optional<uint32_t> uid;   // 0xffffffff: EINVAL
-  std::optional<uint32_t> gid;
-  std::optional<uint64_t> size;
-  TimeChange atime;
-  TimeChange mtime;
+  std::optional<uint32_t> mode = {};  // permissions; the type bits are ignored
+  std::optional<uint32_t> uid = {};   // 0xffffffff: EINVAL
+  std::optional<uint32_t> gid = {};
+  std::optional<uint64_t> size = {};
+  TimeChange atime = {};
+  TimeChange mtime = {};
   bool touch_ctime = false;  // ctime becomes now even if nothing else is asked for
 };
 

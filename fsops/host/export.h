@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -129,18 +130,24 @@ class Export {
  private:
   Export(UniqueFd proc_self_fd, const ExportOptions& options, std::unique_ptr<InodeTable> table);
 
-  Result<UniqueFd> OpenPath(int dir, const PathComponent& name);
-  Result<Node> Intern(UniqueFd fd);
+  template <typename Opener>
+  Result<UniqueFd> WithDescriptor(Opener open);
   Result<UniqueFd> Reopen(int fd, int flags);
+  Result<Node> Intern(UniqueFd fd);
   Result<void> CheckBeneathRoot(int dir);
-  Result<void> Truncate(Inode& inode, int fd, uint64_t size, const OpenFile* open);
-  Result<void> CheckSame(int dir, const PathComponent& name, Inode& file);
+  Result<UniqueFd> CreateNew(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
+  Result<void> Truncate(int fd, uint64_t size, const OpenFile* open);
+  template <typename Maker>
+  Result<Node> MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make);
+  Result<void> Remove(Inode& dir, const PathComponent& name, int flags);
+  Result<void> CheckSame(Inode& dir, const PathComponent& name, const Inode& file);
 
   const UniqueFd proc_self_fd_;
   const ExportOptions options_;
   const std::unique_ptr<InodeTable> table_;
   bool root_is_mount_ = false;  // then the kernel itself keeps ".." inside
   InodeRef root_;               // after table_: released first
+  std::optional<HeldDescriptor> root_held_;
 };
 
 }  // namespace virtfs::host

@@ -44,6 +44,7 @@ class HeldDescriptor {
 
  private:
   friend class Inode;
+  friend class InodeTable;
   HeldDescriptor(Inode* inode, int fd) : inode_(inode), fd_(fd) {}
 
   Inode* inode_;

@@ -29,7 +29,7 @@ class DescriptorCache {
   // `inode` is about to be destroyed.
   void Remove(Inode& inode);
   // Gives descriptors up until at most the limit is held, or nobody can give one up at once.
-  void Trim() { TrimTo(limit_); }
+  void Trim();
   // The process is out of descriptors: gives some up whatever the limit. False: none.
   bool GiveUpSome();
 
@@ -37,9 +37,10 @@ class DescriptorCache {
   size_t held() const;
 
  private:
-  bool TrimTo(size_t limit);
+  void Trim(size_t limit, int turns);
   // Whose turn it is, out of the list and with a reference; empty if there is none near.
   InodeRef TakeVictim(size_t limit);
+  // False: no use in trying others now.
   bool Evict(Inode& inode);
   void Link(Inode& inode);
   void Unlink(Inode& inode);
@@ -61,8 +62,6 @@ class InodeTable {
 
   // The Inode of the file that O_PATH descriptor `fd` refers to and that `key` and `type` (S_IFMT) describe.
   Result<InodeRef> Intern(UniqueFd fd, const InodeKey& key, mode_t type);
-  // The same for a file that the broker knows by `token`, which becomes the Inode's own.
-  Result<InodeRef> InternKept(UniqueFd fd, const InodeKey& key, mode_t type, HandleToken token);
 
   DescriptorCache& descriptors() { return descriptors_; }
   size_t size() const { return size_.load(std::memory_order_relaxed); }
@@ -77,16 +76,16 @@ class InodeTable {
 
     Inode*& BucketOf(size_t hash) { return buckets[hash & (buckets.size() - 1)]; }
     void Insert(Inode* inode, size_t hash);
-    bool Erase(const Inode* inode, size_t hash);
+    void Erase(const Inode* inode, size_t hash);  // if it is there
     void Grow();
   };
 
   static size_t Hash(const InodeKey& key);
   Shard& ShardOf(size_t hash) { return shards_[hash >> 58]; }
 
-  // Gets the descriptor of an evicted inode back. `fresh`, where given, is another descriptor of what may be the same
-  // file, and is kept instead of the broker's.
-  Result<void> Revive(Inode& inode, UniqueFd fresh);
+  // Gets the descriptor of an evicted inode back. `fresh`, where given, is a descriptor of what may be the same file;
+  // it is taken instead of the broker's, but only if the broker still finds the file.
+  Result<HeldDescriptor> Revive(Inode& inode, UniqueFd&& fresh);
   // The last reference has gone.
   void Destroy(Inode* inode);
 

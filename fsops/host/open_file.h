@@ -40,14 +40,13 @@ struct DirectoryEntry {
   std::string_view name;  // "." and ".." are among them
   uint64_t ino = 0;       // on the directory's own device; of a mount point, that of what is mounted over
   uint64_t cookie = 0;    // where the *next* entry is: the argument that continues behind this one
-  mode_t type = 0;        // S_IFREG ...
+  mode_t type = 0;        // S_IFREG ...; 0: it vanished before it could be asked
 };
 
 class OpenFile {
  public:
-  // The smallest buffer that can hold any entry, and the most of one call.
+  // The smallest buffer that can hold any entry.
   static constexpr size_t kMinDirectoryBuffer = 280;
-  static constexpr size_t kMaxDirectoryBuffer = 64 << 10;
 
   OpenFile(UniqueFd fd, InodeRef inode, HeldDescriptor held, OpenFlags flags)
       : fd_(std::move(fd)), inode_(std::move(inode)), held_(std::move(held)), flags_(flags) {}
@@ -56,13 +55,14 @@ class OpenFile {
   OpenFlags flags() const { return flags_; }
   bool is_directory() const { return inode_->is_directory(); }
 
-  // Calls `visit` for entries from `cookie` (0: the beginning) on until it returns false, or about `buffer_size` bytes
-  // of them (clamped to the limits above) are read. No visit: the end. ENOTDIR: not a directory.
+  // Calls `visit` for entries from `cookie` (0: the beginning) on until it returns false, or `buffer_size` bytes of
+  // them (kMinDirectoryBuffer at least) are read. No visit: the end. ENOTDIR: not a directory. EINVAL: not a cookie.
   //
   // An entry takes the kernel 20 bytes and its name, rounded up to 8; a `buffer_size` of 6/7 of what the caller can
   // take at 24 bytes and the name never reads too much. That is worth it: a refused entry costs an lseek next time, and
   // on tmpfs before Linux 6.6 cookies are positions, which deletes shift unless the stream is read on without a seek.
-  // System calls: one getdents64, and an lseek where `cookie` is not where the last call ended.
+  // System calls: a getdents64 per 32 KiB, one more at the end, and an lseek if `cookie` is not where the last call
+  // ended.
   Result<void> ReadDirectory(uint64_t cookie, size_t buffer_size, absl::FunctionRef<bool(const DirectoryEntry&)> visit);
 
   // To the disk; `data_only` leaves out metadata that reading the data back does not need.
@@ -71,6 +71,10 @@ class OpenFile {
  private:
   friend class Export;
   friend class FileIo;
+
+  static constexpr size_t kDirectoryPiece = 32 << 10;  // on the stack
+
+  mode_t TypeOf(const char* name) const;
 
   UniqueFd fd_;
   InodeRef inode_;

@@ -1,0 +1,210 @@
+#include "fsops/host/export.h"
+
+#include <linux/stat.h>
+
+#include "fsops/host/inode_table.h"
+#include "fsops/host/kernel.h"
+
+namespace virtfs::host {
+
+Export::Export(UniqueFd proc_self_fd, const ExportOptions& options, std::unique_ptr<InodeTable> table)
+    : proc_self_fd_(std::move(proc_self_fd)), options_(options), table_(std::move(table)) {}
+
+Export::~Export() = default;
+
+Result<std::unique_ptr<Export>> Export::Make(UniqueFd root, UniqueFd proc_self_fd, HandleBroker& broker,
+                                             const ExportOptions& options) {
+  PrepareCredentials();
+  struct statx stat;
+  if (Result<void> done = StatX(root.get(), "", &stat); !done) return done.error();
+  if (!S_ISDIR(stat.stx_mode)) return Errno(ENOTDIR);
+
+  std::unique_ptr<Export> result(
+      new Export(std::move(proc_self_fd), options, std::make_unique<InodeTable>(broker, options.max_descriptors)));
+  result->root_is_mount_ = (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+  Result<Node> node = result->Intern(std::move(root));
+  if (!node) return node.error();
+  result->root_ = node->inode;
+  Result<HeldDescriptor> held = result->root_->Hold();
+  if (!held) return held.error();
+  result->root_held_.emplace(*std::move(held));
+  return result;
+}
+
+// Tries once more after giving up descriptors of idle Inodes if `open` finds none free.
+template <typename Opener>
+Result<UniqueFd> Export::WithDescriptor(Opener open) {
+  Result<UniqueFd> fd = open();
+  if (!fd && fd.error() == Errno(EMFILE) && table_->descriptors().GiveUpSome()) fd = open();
+  return fd;
+}
+
+// --- finding ---
+
+Result<Node> Export::Intern(UniqueFd fd) {
+  struct statx stat;
+  if (Result<void> done = StatX(fd.get(), "", &stat); !done) return done.error();
+  const Attributes attributes = AttributesOf(stat);
+  Result<InodeRef> inode = table_->Intern(std::move(fd), KeyOf(attributes), attributes.mode & S_IFMT);
+  if (!inode) return inode.error();
+  return Node{*std::move(inode), attributes};
+}
+
+Result<Node> Export::Lookup(Inode& dir, const PathComponent& name) {
+  Result<HeldDescriptor> held = dir.Hold();
+  if (!held) return held.error();
+  Result<UniqueFd> fd = WithDescriptor([&] { return OpenBeneath(held->get(), name.c_str(), O_PATH); });
+  if (!fd) return fd.error();
+  return Intern(*std::move(fd));
+}
+
+Result<Node> Export::Parent(Inode& dir) {
+  if (&dir == root_.get()) {
+    Result<Attributes> attributes = Stat(dir);
+    if (!attributes) return attributes.error();
+    return Node{root_, *attributes};
+  }
+  Result<HeldDescriptor> held = dir.Hold();
+  if (!held) return held.error();
+  // At the top of a mount the kernel stays where it is, and of a directory that was moved out of the mount it gives
+  // ENOENT. (RESOLVE_BENEATH would refuse every ".." here, since it counts from `dir`.)
+  Result<UniqueFd> fd =
+      WithDescriptor([&] { return Opened(openat(held->get(), "..", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)); });
+  if (!fd) return fd.error();
+  if (!root_is_mount_) {
+    if (Result<void> beneath = CheckBeneathRoot(fd->get()); !beneath) return beneath.error();
+  }
+  return Intern(*std::move(fd));
+}
+
+// Climbs from `dir`. Only where the root is not the top of a mount, as in tests.
+Result<void> Export::CheckBeneathRoot(int dir) {
+  UniqueFd above;
+  InodeKey below;
+  for (int fd = dir;; fd = above.get()) {
+    struct statx stat;
+    if (Result<void> done = StatX(fd, "", &stat); !done) return done;
+    const InodeKey key = KeyOf(AttributesOf(stat));
+    if (key == root_->key()) return {};
+    if (key == below) return Errno(ENOENT);  // the host's own root
+    below = key;
+    Result<UniqueFd> next = Opened(openat(fd, "..", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!next) return next.error();
+    above = *std::move(next);
+  }
+}
+
+// --- opening ---
+
+// Another descriptor of what `fd` refers to, by the kernel's link to it: no name is resolved.
+Result<UniqueFd> Export::Reopen(int fd, int flags) {
+  return WithDescriptor(
+      [&] { return Opened(openat(proc_self_fd_.get(), DescriptorName(fd).c_str(), flags | O_CLOEXEC)); });
+}
+
+namespace {
+
+// O_NONBLOCK makes the kernel refuse rather than wait while a lease is broken; a regular file ignores it afterwards.
+int LinuxFlags(const OpenFlags& flags) {
+  int result = O_NONBLOCK | O_NOCTTY;
+  if (flags.access == Access::kWrite) result |= O_WRONLY;
+  if (flags.access == Access::kReadWrite) result |= O_RDWR;
+  if (flags.truncate) result |= O_TRUNC;
+  if (flags.append) result |= O_APPEND;
+  if (flags.data_sync) result |= O_DSYNC;
+  if (flags.sync) result |= O_SYNC;
+  return result;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<OpenFile>> Export::Open(Inode& inode, OpenFlags flags) {
+  const bool changes = flags.writes() || flags.truncate;
+  int linux_flags = LinuxFlags(flags);
+  switch (inode.type()) {
+    case S_IFREG:
+      if (flags.directory) return Errno(ENOTDIR);
+      break;
+    case S_IFDIR:
+      if (changes) return Errno(EISDIR);
+      linux_flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK;
+      break;
+    case S_IFLNK:
+      return Errno(ELOOP);
+    default:
+      return Errno(ENXIO);
+  }
+  if (changes && readonly()) return Errno(EROFS);
+
+  Result<HeldDescriptor> held = inode.Hold();
+  if (!held) return held.error();
+  Result<UniqueFd> fd = Reopen(held->get(), linux_flags);
+  if (!fd) return fd.error();
+  return std::make_unique<OpenFile>(*std::move(fd), InodeRef(inode), *std::move(held), flags);
+}
+
+Result<UniqueFd> Export::CreateNew(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode,
+                                   const Owner& owner) {
+  if (readonly()) return Errno(EROFS);
+  Result<HeldDescriptor> held = dir.Hold();
+  if (!held) return held.error();
+  if (Result<void> assumed = AssumeOwner(owner); !assumed) return assumed.error();
+  flags.truncate = false;
+  return WithDescriptor(
+      [&] { return OpenBeneath(held->get(), name.c_str(), LinuxFlags(flags) | O_CREAT | O_EXCL, mode & ALLPERMS); });
+}
+
+Result<CreatedFile> Export::Create(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode,
+                                   const Owner& owner) {
+  flags.directory = false;
+  // Always O_EXCL, so that the kernel opens nothing that was there: that is looked up and opened as Open does. A file
+  // that comes and goes between the two has the game played again, a few times.
+  for (int attempt = 0;; ++attempt) {
+    Result<UniqueFd> made = CreateNew(dir, name, flags, mode, owner);
+    if (made) {
+      Result<UniqueFd> path = Reopen(made->get(), O_PATH);
+      if (!path) return path.error();
+      Result<Node> node = Intern(*std::move(path));
+      if (!node) return node.error();
+      Result<HeldDescriptor> held = node->inode->Hold();
+      if (!held) return held.error();
+      auto file = std::make_unique<OpenFile>(*std::move(made), node->inode, *std::move(held), flags);
+      return CreatedFile{*std::move(node), std::move(file)};
+    }
+    // Whoever must not make a file may still open one.
+    const Errno error = made.error();
+    if (flags.exclusive || !(error == Errno(EEXIST) || error == Errno(EROFS) || error == Errno(EPERM))) return error;
+
+    Result<Node> existing = Lookup(dir, name);
+    if (existing) {
+      Result<std::unique_ptr<OpenFile>> file = Open(*existing->inode, flags);
+      if (!file) return file.error();
+      return CreatedFile{*std::move(existing), *std::move(file)};
+    }
+    if (!(existing.error() == Errno(ENOENT))) return existing.error();
+    if (!(error == Errno(EEXIST)) || attempt == 4) return error;
+  }
+}
+
+// --- a session as a value ---
+
+Result<HandleToken> Export::KeepToken(Inode& inode) {
+  Result<HeldDescriptor> held = inode.Hold();
+  if (!held) return held.error();
+  return table_->descriptors().broker().Keep(held->get());
+}
+
+Result<Node> Export::AdoptToken(HandleToken token) {
+  HandleBroker& broker = table_->descriptors().broker();
+  Result<UniqueFd> fd = WithDescriptor([&] { return broker.Reopen(token); });
+  if (!fd) return fd.error();
+  Result<Node> node = Intern(*std::move(fd));
+  // The Inode gets a token of its own when it is first evicted.
+  if (node) broker.Drop(token);
+  return node;
+}
+
+size_t Export::held_descriptors() const { return table_->descriptors().held(); }
+size_t Export::inodes() const { return table_->size(); }
+
+}  // namespace virtfs::host

@@ -1,0 +1,98 @@
+// Operations on directory entries. Each is one system call on held directories and checked names.
+#include <linux/limits.h>
+
+#include <cstdio>
+
+#include "fsops/host/export.h"
+#include "fsops/host/kernel.h"
+
+namespace virtfs::host {
+
+// Makes an entry by `make(directory descriptor, name)` on the owner's behalf and returns what now has the name.
+template <typename Maker>
+Result<Node> Export::MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make) {
+  if (readonly()) return Errno(EROFS);
+  Result<HeldDescriptor> held = dir.Hold();
+  if (!held) return held.error();
+  if (Result<void> assumed = AssumeOwner(owner); !assumed) return assumed.error();
+  if (make(held->get(), name.c_str()) < 0) return Errno::Last();
+  return Lookup(dir, name);
+}
+
+Result<Node> Export::MakeDirectory(Inode& dir, const PathComponent& name, uint32_t mode, const Owner& owner) {
+  return MakeEntry(dir, name, owner, [&](int fd, const char* entry) { return mkdirat(fd, entry, mode & ALLPERMS); });
+}
+
+Result<Node> Export::MakeSymlink(Inode& dir, const PathComponent& name, std::string_view target, const Owner& owner) {
+  if (target.empty()) return Errno(ENOENT);
+  if (target.size() >= PATH_MAX) return Errno(ENAMETOOLONG);
+  if (target.find('\0') != target.npos) return Errno(EINVAL);
+  const std::string text(target);
+  return MakeEntry(dir, name, owner, [&](int fd, const char* entry) { return symlinkat(text.c_str(), fd, entry); });
+}
+
+Result<Node> Export::MakeNode(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device,
+                              const Owner& owner) {
+  return MakeEntry(dir, name, owner,
+                   [&](int fd, const char* entry) { return mknodat(fd, entry, mode & (S_IFMT | ALLPERMS), device); });
+}
+
+Result<void> Export::Link(Inode& file, Inode& dir, const PathComponent& name) {
+  if (readonly()) return Errno(EROFS);
+  if (file.is_directory()) return Errno(EPERM);
+  Result<HeldDescriptor> source = file.Hold();
+  if (!source) return source.error();
+  Result<HeldDescriptor> target = dir.Hold();
+  if (!target) return target.error();
+  // Through /proc, since AT_EMPTY_PATH takes CAP_DAC_READ_SEARCH. The following ends at the descriptor's own file, also
+  // where that is a symlink.
+  return Done(linkat(proc_self_fd_.get(), DescriptorName(source->get()).c_str(), target->get(), name.c_str(),
+                     AT_SYMLINK_FOLLOW));
+}
+
+Result<void> Export::Rename(Inode& from_dir, const PathComponent& from, Inode& to_dir, const PathComponent& to) {
+  if (readonly()) return Errno(EROFS);
+  Result<HeldDescriptor> source = from_dir.Hold();
+  if (!source) return source.error();
+  Result<HeldDescriptor> target = to_dir.Hold();
+  if (!target) return target.error();
+  return Done(renameat(source->get(), from.c_str(), target->get(), to.c_str()));
+}
+
+Result<void> Export::Remove(Inode& dir, const PathComponent& name, int flags) {
+  if (readonly()) return Errno(EROFS);
+  Result<HeldDescriptor> held = dir.Hold();
+  if (!held) return held.error();
+  return Done(unlinkat(held->get(), name.c_str(), flags));
+}
+
+Result<void> Export::Unlink(Inode& dir, const PathComponent& name) { return Remove(dir, name, 0); }
+
+Result<void> Export::RemoveDirectory(Inode& dir, const PathComponent& name) { return Remove(dir, name, AT_REMOVEDIR); }
+
+// `file` is held by the caller, so no other file can have its number.
+Result<void> Export::CheckSame(Inode& dir, const PathComponent& name, const Inode& file) {
+  Result<HeldDescriptor> held = dir.Hold();
+  if (!held) return held.error();
+  struct statx stat;
+  if (Result<void> done = StatX(held->get(), name.c_str(), &stat); !done) return done;
+  if (!(KeyOf(AttributesOf(stat)) == file.key())) return Errno(ESTALE);
+  return {};
+}
+
+Result<void> Export::RemoveIfSame(Inode& dir, const PathComponent& name, Inode& file) {
+  Result<HeldDescriptor> held = file.Hold();
+  if (!held) return held.error();
+  if (Result<void> same = CheckSame(dir, name, file); !same) return same;
+  return Remove(dir, name, file.is_directory() ? AT_REMOVEDIR : 0);
+}
+
+Result<void> Export::RenameIfSame(Inode& from_dir, const PathComponent& from, Inode& file, Inode& to_dir,
+                                  const PathComponent& to) {
+  Result<HeldDescriptor> held = file.Hold();
+  if (!held) return held.error();
+  if (Result<void> same = CheckSame(from_dir, from, file); !same) return same;
+  return Rename(from_dir, from, to_dir, to);
+}
+
+}  // namespace virtfs::host

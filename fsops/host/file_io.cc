@@ -1,0 +1,89 @@
+#include "fsops/host/file_io.h"
+
+#include <limits.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+namespace virtfs::host {
+namespace {
+
+constexpr size_t kMaxSegments = IOV_MAX;
+
+// The first segments of a list, `size` bytes together, as one system call takes them.
+class Batch {
+ public:
+  // From `segments` on, at most `size` bytes, which they hold.
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): copy_ is set where it is needed.
+  Batch(std::span<const iovec> segments, size_t size) {
+    size_t count = 0;
+    while (count < segments.size() && count < kMaxSegments && segments[count].iov_len <= size - size_) {
+      size_ += segments[count++].iov_len;
+    }
+    whole_ = count;
+    list_ = segments.first(count);
+    if (size_ == size || count == segments.size() || count == kMaxSegments) return;
+
+    // The last one is cut.
+    std::copy_n(segments.begin(), count + 1, copy_.begin());
+    copy_[count].iov_len = size - size_;
+    size_ = size;
+    list_ = std::span(copy_).first(count + 1);
+  }
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+
+  const iovec* data() const { return list_.data(); }
+  int count() const { return static_cast<int>(list_.size()); }
+  size_t size() const { return size_; }
+  size_t whole() const { return whole_; }  // how many segments are in it uncut
+
+ private:
+  std::span<const iovec> list_;
+  size_t size_ = 0;
+  size_t whole_ = 0;
+  std::array<iovec, kMaxSegments> copy_;
+};
+
+// Calls `transfer(segments, count, offset)` until `size` bytes are moved, or it moves fewer than it was asked to.
+template <typename Transfer>
+Result<size_t> MoveAll(std::span<const iovec> segments, size_t size, uint64_t offset, Transfer transfer) {
+  if (offset > INT64_MAX) return Errno(EINVAL);
+  size_t done = 0;
+  while (done < size) {
+    const Batch batch(segments, size - done);
+    if (batch.size() == 0) break;  // nothing but empty segments: the list was shorter than it said
+    const ssize_t moved = transfer(batch.data(), batch.count(), static_cast<off_t>(offset + done));
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved < 0 && done == 0) return Errno::Last();
+    if (moved < 0) break;  // what was moved is reported; the error comes again with the rest
+    done += static_cast<size_t>(moved);
+    if (static_cast<size_t>(moved) < batch.size()) break;
+    segments = segments.subspan(batch.whole());
+  }
+  return done;
+}
+
+}  // namespace
+
+Result<size_t> FileIo::ReadInto(OpenFile& file, uint64_t offset, const Payload& payload) {
+  if (file.is_directory()) return Errno(EISDIR);
+  if (file.flags().access == Access::kWrite) return Errno(EBADF);
+  return MoveAll(payload.segments_, payload.size_, offset, [&](const iovec* segments, int count, off_t at) {
+    return preadv2(file.fd_.get(), segments, count, at, 0);
+  });
+}
+
+Result<size_t> FileIo::WriteFrom(OpenFile& file, uint64_t offset, const Payload& payload) {
+  if (!file.flags().writes()) return Errno(EBADF);
+  Result<size_t> written = MoveAll(
+      payload.segments_, payload.size_, offset,
+      [&](const iovec* segments, int count, off_t at) { return pwritev2(file.fd_.get(), segments, count, at, 0); });
+  // A client would try for ever.
+  if (written && *written == 0 && payload.size_ > 0) return Errno(EIO);
+  return written;
+}
+
+}  // namespace virtfs::host

@@ -1,0 +1,94 @@
+#include "fsops/host/local_handle_broker.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace virtfs::host {
+namespace {
+
+// struct file_handle with its bytes behind it.
+union HandleBuffer {
+  HandleBuffer() { handle.handle_bytes = MAX_HANDLE_SZ; }
+
+  file_handle handle;
+  char room[sizeof(file_handle) + MAX_HANDLE_SZ];
+};
+
+}  // namespace
+
+LocalHandleBroker::LocalHandleBroker(int root, size_t max_tokens) : max_tokens_(max_tokens) {
+  HandleBuffer buffer;
+  int mount = 0;
+  if (name_to_handle_at(root, "", &buffer.handle, &mount, AT_EMPTY_PATH) == 0) MountDescriptor(mount, root);
+}
+
+int LocalHandleBroker::MountDescriptor(int id, int fd) {
+  const auto find = [&] {
+    const auto mount = std::find_if(mounts_.begin(), mounts_.end(), [&](const Mount& m) { return m.id == id; });
+    return mount == mounts_.end() ? -1 : mount->directory.get();
+  };
+  {
+    const std::lock_guard lock(mutex_);
+    if (const int known = find(); known >= 0) return known;
+    if (mounts_.size() == kMaxMounts) return -1;
+  }
+  // open_by_handle_at takes no O_PATH descriptor. "." is nothing but a directory: a hostile device is not opened.
+  UniqueFd directory(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory.ok()) return -1;
+  const std::lock_guard lock(mutex_);
+  if (const int known = find(); known >= 0) return known;
+  // The descriptor keeps the mount, so that its id is not reused.
+  mounts_.push_back({id, std::move(directory)});
+  return mounts_.back().directory.get();
+}
+
+Result<HandleToken> LocalHandleBroker::Keep(int fd) {
+  HandleBuffer buffer;
+  int mount = 0;
+  if (name_to_handle_at(fd, "", &buffer.handle, &mount, AT_EMPTY_PATH) < 0) {
+    // Larger than any handle may be: there is none that could be used.
+    return errno == EOVERFLOW ? Errno(EOPNOTSUPP) : Errno::Last();
+  }
+  const int mount_fd = MountDescriptor(mount, fd);
+  if (mount_fd < 0) return Errno(EOPNOTSUPP);
+
+  const std::lock_guard lock(mutex_);
+  if (handles_.size() >= max_tokens_) return Errno(ENOSPC);
+  const HandleToken token{++last_token_};
+  handles_.emplace(
+      token, Handle{mount_fd, buffer.handle.handle_type,
+                    std::string(reinterpret_cast<const char*>(buffer.handle.f_handle), buffer.handle.handle_bytes)});
+  return token;
+}
+
+Result<UniqueFd> LocalHandleBroker::Reopen(HandleToken token) {
+  HandleBuffer buffer;
+  int mount_fd = -1;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = handles_.find(token);
+    if (found == handles_.end()) return Errno(ESTALE);
+    const Handle& handle = found->second;
+    mount_fd = handle.mount_fd;
+    buffer.handle.handle_type = handle.type;
+    buffer.handle.handle_bytes = static_cast<unsigned>(handle.bytes.size());
+    memcpy(buffer.handle.f_handle, handle.bytes.data(), handle.bytes.size());
+  }
+  const int fd = open_by_handle_at(mount_fd, &buffer.handle, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return Errno::Last();
+  return UniqueFd(fd);
+}
+
+void LocalHandleBroker::Drop(HandleToken token) {
+  const std::lock_guard lock(mutex_);
+  handles_.erase(token);
+}
+
+size_t LocalHandleBroker::kept() const {
+  const std::lock_guard lock(mutex_);
+  return handles_.size();
+}
+
+}  // namespace virtfs::host
