@@ -1,9 +1,51 @@
 #include "protocol/codec.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace virtfs::p9 {
 namespace {
+
+bool ReadHeader(internal::Reader& reader, Header& header) {
+  return reader.Read(header.size) && reader.Read(header.type) && reader.Read(header.tag) && header.size >= kHeaderSize;
+}
+
+template <Message M>
+bool DecodeMessage(std::span<const uint8_t> frame, void* out) {
+  M& message = *static_cast<M*>(out);
+  internal::Reader reader(frame);
+  Header header;
+  if (!ReadHeader(reader, header) || header.type != M::kType || !internal::ReadFields(reader, message)) return false;
+  if constexpr (PayloadMessage<M>) {
+    const uint64_t size = uint64_t{kMinHeadSize<M>} + message.count;
+    return header.size == size && (reader.left() == 0 || frame.size() == size);
+  } else {
+    return header.size == frame.size() && reader.left() == 0;
+  }
+}
+
+template <Message M>
+size_t EncodeMessage(Tag tag, const void* in, std::span<uint8_t> out) {
+  const M& message = *static_cast<const M*>(in);
+  const size_t head = EncodedSize(message);
+  uint64_t size = head;
+  if constexpr (PayloadMessage<M>) size += message.count;
+  if (head > out.size() || size > std::numeric_limits<uint32_t>::max()) return 0;
+  if (!internal::FieldsHaveWireForm(message)) return 0;
+  internal::Writer writer(out.data());
+  writer.Write(static_cast<uint32_t>(size));
+  writer.Write(M::kType);
+  writer.Write(tag);
+  internal::WriteFields(writer, message);
+  return head;
+}
+
+template <Message... M>
+constexpr std::array<internal::MessageCodec, 128> CodecsOf(MessageList<M...>) {
+  std::array<internal::MessageCodec, 128> codecs;
+  ((codecs[M::kType] = {.decode = DecodeMessage<M>, .encode = EncodeMessage<M>}), ...);
+  return codecs;
+}
 
 template <Message... M>
 constexpr uint32_t HeadSizeIn(MessageList<M...>, uint8_t type, uint32_t size) {
@@ -25,12 +67,16 @@ static_assert(PayloadHeadsAreFixed(Messages()));
 
 }  // namespace
 
+namespace internal {
+
+constexpr std::array<MessageCodec, 128> kMessageCodecs = CodecsOf(Messages());
+
+}  // namespace internal
+
 Result<Header> ParseHeader(std::span<const uint8_t> bytes) {
   internal::Reader reader(bytes);
   Header header;
-  if (!reader.Read(header.size) || !reader.Read(header.type) || !reader.Read(header.tag) || header.size < kHeaderSize) {
-    return Errno(EINVAL);
-  }
+  if (!ReadHeader(reader, header)) return Errno(EINVAL);
   return header;
 }
 
