@@ -1,0 +1,114 @@
+#include "backend/keeper/nodes.h"
+
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "backend/keeper/log.h"
+#include "xenstore/number.h"
+
+namespace virtfs::backend {
+namespace {
+
+using xenstore::ParseFlag;
+using xenstore::ParseNumber;
+
+constexpr uint32_t kMinMaxMsize = 4096;
+constexpr uint32_t kMaxMaxMsize = 4194304;
+// Xen's own limit for the ports of one domain.
+constexpr uint32_t kMaxEventChannel = (1 << 17) - 1;
+
+// The node's value, or nothing if it is not there (or not ours to read, which comes to the same).
+std::optional<std::string> Get(NodeReader read, const std::string& name) {
+  Result<std::string> value = read(name);
+  if (!value.ok()) return std::nullopt;
+  return *std::move(value);
+}
+
+absl::Status Mistake(const std::string& sentence) { return absl::InvalidArgumentError(sentence); }
+
+absl::StatusOr<uint32_t> GuestNumber(NodeReader read, const std::string& name, uint32_t min, uint32_t max) {
+  const std::optional<std::string> text = Get(read, name);
+  if (!text) return Mistake(absl::StrCat("the frontend has not written ", name));
+  const std::optional<uint32_t> number = ParseNumber(*text, min, max);
+  if (!number) {
+    return Mistake(absl::StrCat("the frontend wrote ", name, " = ", Quoted(*text), ", where a number from ", min, " to ",
+                                max, " is due"));
+  }
+  return *number;
+}
+
+}  // namespace
+
+absl::StatusOr<ShareOptions> ReadShareOptions(NodeReader read) {
+  ShareOptions options;
+  const std::optional<std::string> path = Get(read, "path");
+  if (!path || path->empty()) return Mistake("no path is given: write path=/the/directory to be shared");
+  if ((*path)[0] != '/') {
+    return Mistake(absl::StrCat("path=", *path, " is not absolute: write it from the root on, as in path=/srv/share"));
+  }
+  options.path = *path;
+
+  const std::optional<std::string> model = Get(read, "security_model");
+  if (!model) return Mistake("no security model is given: write security_model=passthrough");
+  if (*model == "none" || *model == "mapped-xattr" || *model == "mapped-file") {
+    return Mistake(absl::StrCat("security_model=", *model,
+                                " is not served by this version: write security_model=passthrough"));
+  }
+  if (*model != "passthrough") {
+    return Mistake(absl::StrCat("security_model=", *model, " is unknown: write security_model=passthrough"));
+  }
+
+  if (const std::optional<std::string> text = Get(read, "readonly")) {
+    const std::optional<bool> flag = ParseFlag(*text);
+    if (!flag) return Mistake(absl::StrCat("readonly=", *text, " is neither 0 nor 1: write readonly=1 or leave it out"));
+    options.readonly = *flag;
+  }
+  options.max_msize = kDefaultMaxMsize;
+  if (const std::optional<std::string> text = Get(read, "max-msize")) {
+    const std::optional<uint32_t> number = ParseNumber(*text, kMinMaxMsize, kMaxMaxMsize);
+    if (!number) {
+      return Mistake(absl::StrCat("max-msize=", *text, " is out of bounds: write a number of bytes from ", kMinMaxMsize,
+                                  " to ", kMaxMaxMsize, ", or leave it out"));
+    }
+    options.max_msize = *number;
+  }
+  return options;
+}
+
+absl::StatusOr<link::Connect> ReadFrontend(NodeReader read) {
+  link::Connect connect;
+  if (const std::optional<std::string> version = Get(read, "version")) {
+    if (*version != "1") {
+      return Mistake(absl::StrCat("the frontend wrote version = ", Quoted(*version), ", where 1 was offered"));
+    }
+    connect.version = 1;
+
+    // Without a version a frontend knows none of these, and they are ignored.
+    if (Get(read, "ring-page-order")) {
+      const absl::StatusOr<uint32_t> order = GuestNumber(read, "ring-page-order", 0, kMaxRingPageOrder);
+      if (!order.ok()) return order.status();
+      connect.ring_page_order = *order;
+    }
+    if (Get(read, "multi-queue-num-queues")) {
+      const absl::StatusOr<uint32_t> queues = GuestNumber(read, "multi-queue-num-queues", 1, 1);
+      if (!queues.ok()) return queues.status();
+    }
+    if (const std::optional<std::string> text = Get(read, "feature-persistent")) {
+      const std::optional<bool> flag = ParseFlag(*text);
+      if (!flag) {
+        return Mistake(absl::StrCat("the frontend wrote feature-persistent = ", Quoted(*text), ", where 0 or 1 is due"));
+      }
+      connect.feature_persistent = *flag;
+    }
+  }
+
+  const absl::StatusOr<uint32_t> ring = GuestNumber(read, "ring-ref", 1, UINT32_MAX);
+  if (!ring.ok()) return ring.status();
+  connect.ring_refs[0] = *ring;
+  const absl::StatusOr<uint32_t> port = GuestNumber(read, "event-channel", 1, kMaxEventChannel);
+  if (!port.ok()) return port.status();
+  connect.event_channel = *port;
+  return connect;
+}
+
+}  // namespace virtfs::backend

@@ -1,0 +1,39 @@
+// What the keeper reads from xenstore about one share: the toolstack's options (P/) and the frontend's side (F/).
+//
+// Both take a function that reads one node by its name below the directory, so that the rules are tested without a
+// xenstore. The names, bounds and defaults are those of docs/virtfs.md section 11.3.
+//
+// Errors: a sentence for the operator that says what to write instead.
+// Trust: options are the operator's, and wrong only by mistake; the frontend's nodes are hostile.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "backend/link/messages.h"
+#include "base/result.h"
+
+namespace virtfs::backend {
+
+using NodeReader = absl::FunctionRef<Result<std::string>(const std::string& name)>;
+
+struct ShareOptions {
+  std::string path;  // absolute
+  link::SecurityModel security_model = link::SecurityModel::kPassthrough;
+  bool readonly = false;
+  uint32_t max_msize = 0;  // bytes
+};
+
+absl::StatusOr<ShareOptions> ReadShareOptions(NodeReader read);
+
+// What we publish and hold the frontend to.
+inline constexpr uint32_t kMaxRingPageOrder = 0;
+// A one-page ring less the slots that a frontend keeps for Tflush and Tclunk.
+inline constexpr uint32_t kMaxChainSlots = 252;
+inline constexpr uint32_t kDefaultMaxMsize = 1 << 20;
+
+absl::StatusOr<link::Connect> ReadFrontend(NodeReader read);
+
+}  // namespace virtfs::backend

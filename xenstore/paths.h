@@ -1,0 +1,48 @@
+// Where a share's nodes are in xenstore: docs/virtfs.md section 11.1.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace virtfs::xenstore {
+
+// xenbus states of either end, with the numbers of Xen's io/xenbus.h. Unknown: there is no node, or nonsense in it.
+enum class State : uint32_t {
+  kUnknown = 0,
+  kInitialising = 1,
+  kInitWait = 2,
+  kInitialised = 3,
+  kConnected = 4,
+  kClosing = 5,
+  kClosed = 6,
+};
+
+inline const char* NameOf(State state) {
+  constexpr const char* kNames[] = {"Unknown",   "Initialising", "InitWait", "Initialised",
+                                    "Connected", "Closing",      "Closed"};
+  return kNames[static_cast<uint32_t>(state)];
+}
+
+// All devices of one guest served by one backend domain: B/ and P/ without the device.
+inline std::string BackendRoot(uint32_t backend, uint32_t guest) {
+  return absl::StrCat("/local/domain/", backend, "/backend/virtfs/", guest);
+}
+inline std::string PrivateRoot(uint32_t backend, uint32_t guest) {
+  return absl::StrCat("/local/domain/", backend, "/virtfs/", guest);
+}
+
+// The three directories of one share; no trailing slash.
+struct SharePaths {
+  SharePaths(uint32_t backend, uint32_t guest, uint32_t devid)
+      : backend_dir(absl::StrCat(BackendRoot(backend, guest), "/", devid)),
+        frontend_dir(absl::StrCat("/local/domain/", guest, "/device/virtfs/", devid)),
+        private_dir(absl::StrCat(PrivateRoot(backend, guest), "/", devid)) {}
+
+  std::string backend_dir;   // "B": the guest may read it
+  std::string frontend_dir;  // "F": the guest owns it
+  std::string private_dir;   // "P": of the backend domain alone
+};
+
+}  // namespace virtfs::xenstore
