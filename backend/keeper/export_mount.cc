@@ -37,13 +37,13 @@ absl::StatusOr<ExportMount> OpenExport(const std::string& path, bool readonly) {
   if (!directory.ok()) return CannotOpen(path, errno);
 
   ExportMount mount;
-  mount.root = UniqueFd(static_cast<int>(syscall(SYS_open_tree, directory.get(), "",
-                                                 AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+  mount.root = UniqueFd(static_cast<int>(
+      syscall(SYS_open_tree, directory.get(), "", AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
   if (!mount.root.ok()) {
     return absl::UnavailableError(absl::StrCat("path=", path, " cannot be made a mount of its own: ", strerror(errno),
                                                errno == EPERM ? "; xen-virtfsd must run as root" : ""));
   }
-  struct mount_attr attributes{};
+  struct mount_attr attributes {};
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
   if (readonly) attributes.attr_set |= MOUNT_ATTR_RDONLY;
   // Else what the host mounts beneath the path later would appear in the share without these attributes.

@@ -18,7 +18,7 @@
 namespace virtfs::backend {
 
 struct ExportMount {
-  UniqueFd root;         // O_PATH descriptor of the top
+  UniqueFd root;          // O_PATH descriptor of the top
   uint64_t mount_id = 0;  // of the top mount
 };
 

@@ -44,6 +44,12 @@ void Log(LogLevel level, std::string_view about, std::string_view message) {
   (void)!write(STDERR_FILENO, line.data(), line.size());
 }
 
+std::string Printable(std::string_view text) {
+  std::string printable;
+  AppendPrintable(printable, text);
+  return printable;
+}
+
 std::string Quoted(std::string_view text, size_t max) {
   std::string quoted = "\"";
   AppendPrintable(quoted, text.substr(0, max));

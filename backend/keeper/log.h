@@ -24,6 +24,9 @@ LogLevel GetLogLevel();
 // `about` says of what, e.g. "domain 3 share 0"; empty if of the whole program.
 void Log(LogLevel level, std::string_view about, std::string_view message);
 
+// `text` with every byte that is not printable ASCII replaced.
+std::string Printable(std::string_view text);
+
 // `text` with every byte that is not printable ASCII replaced and cut to `max` bytes, in quotes.
 std::string Quoted(std::string_view text, size_t max = 80);
 

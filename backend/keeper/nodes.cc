@@ -12,8 +12,6 @@ namespace {
 using xenstore::ParseFlag;
 using xenstore::ParseNumber;
 
-constexpr uint32_t kMinMaxMsize = 4096;
-constexpr uint32_t kMaxMaxMsize = 4194304;
 // Xen's own limit for the ports of one domain.
 constexpr uint32_t kMaxEventChannel = (1 << 17) - 1;
 
@@ -31,8 +29,8 @@ absl::StatusOr<uint32_t> GuestNumber(NodeReader read, const std::string& name, u
   if (!text) return Mistake(absl::StrCat("the frontend has not written ", name));
   const std::optional<uint32_t> number = ParseNumber(*text, min, max);
   if (!number) {
-    return Mistake(absl::StrCat("the frontend wrote ", name, " = ", Quoted(*text), ", where a number from ", min, " to ",
-                                max, " is due"));
+    return Mistake(absl::StrCat("the frontend wrote ", name, " = ", Quoted(*text), ", where a number from ", min,
+                                " to ", max, " is due"));
   }
   return *number;
 }
@@ -41,34 +39,35 @@ absl::StatusOr<uint32_t> GuestNumber(NodeReader read, const std::string& name, u
 
 absl::StatusOr<ShareOptions> ReadShareOptions(NodeReader read) {
   ShareOptions options;
-  const std::optional<std::string> path = Get(read, "path");
+  const std::optional<std::string> path = Get(read, XEN_VIRTFS_NODE_PATH);
   if (!path || path->empty()) return Mistake("no path is given: write path=/the/directory to be shared");
   if ((*path)[0] != '/') {
     return Mistake(absl::StrCat("path=", *path, " is not absolute: write it from the root on, as in path=/srv/share"));
   }
   options.path = *path;
 
-  const std::optional<std::string> model = Get(read, "security_model");
+  const std::optional<std::string> model = Get(read, XEN_VIRTFS_NODE_SECURITY_MODEL);
   if (!model) return Mistake("no security model is given: write security_model=passthrough");
   if (*model == "none" || *model == "mapped-xattr" || *model == "mapped-file") {
-    return Mistake(absl::StrCat("security_model=", *model,
-                                " is not served by this version: write security_model=passthrough"));
+    return Mistake(
+        absl::StrCat("security_model=", *model, " is not served by this version: write security_model=passthrough"));
   }
   if (*model != "passthrough") {
     return Mistake(absl::StrCat("security_model=", *model, " is unknown: write security_model=passthrough"));
   }
 
-  if (const std::optional<std::string> text = Get(read, "readonly")) {
+  if (const std::optional<std::string> text = Get(read, XEN_VIRTFS_NODE_READONLY)) {
     const std::optional<bool> flag = ParseFlag(*text);
-    if (!flag) return Mistake(absl::StrCat("readonly=", *text, " is neither 0 nor 1: write readonly=1 or leave it out"));
+    if (!flag)
+      return Mistake(absl::StrCat("readonly=", *text, " is neither 0 nor 1: write readonly=1 or leave it out"));
     options.readonly = *flag;
   }
   options.max_msize = kDefaultMaxMsize;
-  if (const std::optional<std::string> text = Get(read, "max-msize")) {
-    const std::optional<uint32_t> number = ParseNumber(*text, kMinMaxMsize, kMaxMaxMsize);
+  if (const std::optional<std::string> text = Get(read, XEN_VIRTFS_NODE_MAX_MSIZE)) {
+    const std::optional<uint32_t> number = ParseNumber(*text, XEN_VIRTFS_MIN_MSIZE, XEN_VIRTFS_MAX_MSIZE);
     if (!number) {
-      return Mistake(absl::StrCat("max-msize=", *text, " is out of bounds: write a number of bytes from ", kMinMaxMsize,
-                                  " to ", kMaxMaxMsize, ", or leave it out"));
+      return Mistake(absl::StrCat("max-msize=", *text, " is out of bounds: write a number of bytes from ",
+                                  XEN_VIRTFS_MIN_MSIZE, " to ", XEN_VIRTFS_MAX_MSIZE, ", or leave it out"));
     }
     options.max_msize = *number;
   }
@@ -77,35 +76,36 @@ absl::StatusOr<ShareOptions> ReadShareOptions(NodeReader read) {
 
 absl::StatusOr<link::Connect> ReadFrontend(NodeReader read) {
   link::Connect connect;
-  if (const std::optional<std::string> version = Get(read, "version")) {
-    if (*version != "1") {
+  if (const std::optional<std::string> version = Get(read, XEN_VIRTFS_NODE_VERSION)) {
+    if (*version != XEN_VIRTFS_VERSION) {
       return Mistake(absl::StrCat("the frontend wrote version = ", Quoted(*version), ", where 1 was offered"));
     }
     connect.version = 1;
 
     // Without a version a frontend knows none of these, and they are ignored.
-    if (Get(read, "ring-page-order")) {
-      const absl::StatusOr<uint32_t> order = GuestNumber(read, "ring-page-order", 0, kMaxRingPageOrder);
+    if (Get(read, XEN_VIRTFS_NODE_RING_PAGE_ORDER)) {
+      const absl::StatusOr<uint32_t> order = GuestNumber(read, XEN_VIRTFS_NODE_RING_PAGE_ORDER, 0, kMaxRingPageOrder);
       if (!order.ok()) return order.status();
       connect.ring_page_order = *order;
     }
-    if (Get(read, "multi-queue-num-queues")) {
-      const absl::StatusOr<uint32_t> queues = GuestNumber(read, "multi-queue-num-queues", 1, 1);
+    if (Get(read, XEN_VIRTFS_NODE_MULTI_QUEUE_NUM_QUEUES)) {
+      const absl::StatusOr<uint32_t> queues = GuestNumber(read, XEN_VIRTFS_NODE_MULTI_QUEUE_NUM_QUEUES, 1, 1);
       if (!queues.ok()) return queues.status();
     }
-    if (const std::optional<std::string> text = Get(read, "feature-persistent")) {
+    if (const std::optional<std::string> text = Get(read, XEN_VIRTFS_NODE_FEATURE_PERSISTENT)) {
       const std::optional<bool> flag = ParseFlag(*text);
       if (!flag) {
-        return Mistake(absl::StrCat("the frontend wrote feature-persistent = ", Quoted(*text), ", where 0 or 1 is due"));
+        return Mistake(
+            absl::StrCat("the frontend wrote feature-persistent = ", Quoted(*text), ", where 0 or 1 is due"));
       }
       connect.feature_persistent = *flag;
     }
   }
 
-  const absl::StatusOr<uint32_t> ring = GuestNumber(read, "ring-ref", 1, UINT32_MAX);
+  const absl::StatusOr<uint32_t> ring = GuestNumber(read, XEN_VIRTFS_NODE_RING_REF, 1, UINT32_MAX);
   if (!ring.ok()) return ring.status();
   connect.ring_refs[0] = *ring;
-  const absl::StatusOr<uint32_t> port = GuestNumber(read, "event-channel", 1, kMaxEventChannel);
+  const absl::StatusOr<uint32_t> port = GuestNumber(read, XEN_VIRTFS_NODE_EVENT_CHANNEL, 1, kMaxEventChannel);
   if (!port.ok()) return port.status();
   connect.event_channel = *port;
   return connect;

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "backend/link/messages.h"
 #include "base/result.h"
+#include "xen/io/virtfs.h"
 
 namespace virtfs::backend {
 
@@ -31,8 +32,8 @@ absl::StatusOr<ShareOptions> ReadShareOptions(NodeReader read);
 // What we publish and hold the frontend to.
 inline constexpr uint32_t kMaxRingPageOrder = 0;
 // A one-page ring less the slots that a frontend keeps for Tflush and Tclunk.
-inline constexpr uint32_t kMaxChainSlots = 252;
-inline constexpr uint32_t kDefaultMaxMsize = 1 << 20;
+inline constexpr uint32_t kMaxChainSlots = XEN_VIRTFS_SLOTS_PER_PAGE - XEN_VIRTFS_RESERVED_SLOTS;
+inline constexpr uint32_t kDefaultMaxMsize = 1 << 20;  // what such a chain can just about carry
 
 absl::StatusOr<link::Connect> ReadFrontend(NodeReader read);
 

@@ -52,15 +52,12 @@ absl::StatusOr<ServerProcess> ServerProcess::Start(const std::string& about) {
   sigset_t signals;
   sigemptyset(&signals);
   posix_spawnattr_setsigmask(&attributes, &signals);
-  sigaddset(&signals, SIGPIPE);
-  posix_spawnattr_setsigdefault(&attributes, &signals);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
 
   std::string name = "xen-virtfsd", flag = kServerFlag, label = about;
   char* arguments[] = {name.data(), flag.data(), label.data(), nullptr};
   pid_t pid;
-  const int error =
-      posix_spawn(&pid, "/proc/self/exe", &files, &attributes, arguments, ServerEnvironment().data());
+  const int error = posix_spawn(&pid, "/proc/self/exe", &files, &attributes, arguments, ServerEnvironment().data());
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) return absl::UnavailableError(absl::StrCat("cannot start a server: ", strerror(error)));

@@ -8,7 +8,7 @@ using xenstore::State;
 bool Always(const View&) { return true; }
 bool Vanished(const View& v) { return !v.present; }
 bool TimeIsUp(const View& v) { return v.time_is_up; }
-bool Offline(const View& v) { return !v.online; }
+bool CloseAsked(const View& v) { return v.close_asked; }
 bool AskedToClose(const View& v) { return !v.online || v.close_asked; }
 bool ServerConnected(const View& v) { return v.server == Server::kConnected; }
 bool ServerEnded(const View& v) { return v.server == Server::kEnded; }
@@ -21,7 +21,7 @@ bool FrontendLeft(const View& v) {
          v.frontend == State::kUnknown;
 }
 bool MayReturn(const View& v) {
-  return v.online && !v.close_asked && v.may_return &&
+  return v.online && v.may_return &&
          (v.frontend == State::kClosed || v.frontend == State::kInitialising || v.frontend == State::kUnknown);
 }
 // The frontend went before its server was ready, or the toolstack wants the share gone.
@@ -31,7 +31,7 @@ bool NoLongerWanted(const View& v) { return AskedToClose(v) || FrontendLeft(v); 
 constexpr Row kTable[] = {
     // in               sees             does                  next               if that fails
     {Phase::kPreparing, Vanished, Action::kNothing, Phase::kGone, Phase::kGone},
-    {Phase::kPreparing, Offline, Action::kNothing, Phase::kClosed, Phase::kClosed},
+    {Phase::kPreparing, AskedToClose, Action::kNothing, Phase::kClosed, Phase::kClosed},
     {Phase::kPreparing, Always, Action::kPrepare, Phase::kWaiting, Phase::kClosed},
 
     {Phase::kWaiting, Vanished, Action::kNothing, Phase::kGone, Phase::kGone},
@@ -62,6 +62,8 @@ constexpr Row kTable[] = {
     {Phase::kFailing, Always, Action::kNothing, Phase::kClosed, Phase::kClosed},
 
     {Phase::kClosed, Vanished, Action::kNothing, Phase::kGone, Phase::kGone},
+    // Whoever writes Closing waits for Closed, even if it was Closed all along.
+    {Phase::kClosed, CloseAsked, Action::kNothing, Phase::kClosed, Phase::kClosed},
     {Phase::kClosed, MayReturn, Action::kPrepare, Phase::kWaiting, Phase::kClosed},
 
     {Phase::kLeaving, NoServer, Action::kNothing, Phase::kGone, Phase::kGone},

@@ -42,8 +42,8 @@ enum class Server : uint8_t {
 
 // All that a decision may depend on.
 struct View {
-  bool present = true;  // the share's directory exists and its guest lives
-  bool online = true;   // and nobody has told the keeper to end
+  bool present = true;       // the share's directory exists and its guest lives
+  bool online = true;        // and nobody has told the keeper to end
   bool close_asked = false;  // the toolstack has written Closing into our state
   xenstore::State frontend = xenstore::State::kUnknown;
   Server server = Server::kNone;

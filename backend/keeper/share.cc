@@ -1,0 +1,318 @@
+#include "backend/keeper/share.h"
+
+#include <sys/random.h>
+
+#include <array>
+#include <cstdlib>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "backend/keeper/log.h"
+#include "backend/link/channel.h"
+#include "xen/io/virtfs.h"
+#include "xenstore/number.h"
+
+namespace virtfs::backend {
+namespace {
+
+using std::chrono::seconds;
+using xenstore::State;
+
+constexpr seconds kConnectTime{10};
+constexpr seconds kCloseTime{10};
+constexpr seconds kReleaseTime{10};
+constexpr seconds kLeaveTime{5};
+// Between a server's closing its link and its exit.
+constexpr seconds kExitTime{5};
+
+// Packets served for one share before the others get their turn.
+constexpr int kPacketsAtOnce = 64;
+
+constexpr uint32_t kMaxFids = 128 * 1024;
+constexpr uint32_t kMaxDescriptors = 16384;
+constexpr uint32_t kPoolThreads = 16;
+// Each fid may be an evicted inode; a session image holds a token of each besides.
+constexpr size_t kMaxHandles = 2 * kMaxFids;
+
+std::string NewSessionId() {
+  std::array<char, 16> random;
+  if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) abort();
+  return absl::BytesToHexString(absl::string_view(random.data(), random.size()));
+}
+
+std::optional<seconds> LongestStay(Phase phase) {
+  switch (phase) {
+    case Phase::kConnecting:
+      return kConnectTime;
+    case Phase::kClosing:
+      return kCloseTime;
+    case Phase::kReleasing:
+      return kReleaseTime;
+    case Phase::kLeaving:
+      return kLeaveTime;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+Share::Running::Running(ServerProcess started, const ExportMount& mount)
+    : process(std::move(started)), broker(mount.root.get()), service(broker, mount.mount_id, kMaxHandles) {}
+
+Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t devid, Time now)
+    : store_(store),
+      guest_(guest),
+      devid_(devid),
+      paths_(backend, guest, devid),
+      name_(absl::StrCat("domain ", guest, " share ", devid)),
+      shown_(ReadState(paths_.backend_dir)) {
+  switch (shown_) {
+    case State::kUnknown:
+    case State::kInitialising:
+      break;
+    case State::kClosed:
+      phase_ = Phase::kClosed;
+      break;
+    default:
+      // What a former keeper connected died with it.
+      Log(LogLevel::kWarning, name_, "a former xen-virtfsd has ended without closing this share");
+      Enter(Phase::kFailing, now);
+  }
+}
+
+State Share::ReadState(const std::string& directory) {
+  const Result<std::string> text = store_.Read(absl::StrCat(directory, "/" XEN_VIRTFS_NODE_STATE));
+  if (!text.ok()) return State::kUnknown;
+  const std::optional<uint32_t> number = xenstore::ParseNumber(*text, 0, static_cast<uint32_t>(State::kClosed));
+  return number ? static_cast<State>(*number) : State::kUnknown;
+}
+
+View Share::Look(Time now, const Circumstances& circumstances) {
+  Listen(now);
+  View view;
+  view.present =
+      !circumstances.guest_gone && store_.Exists(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
+  if (view.present) {
+    const Result<std::string> online = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE));
+    view.online = !circumstances.stopping && online.ok() && *online == "1";
+    view.frontend = ReadState(paths_.frontend_dir);
+    if (ReadState(paths_.backend_dir) == State::kClosing && shown_ != State::kClosing) {
+      view.close_asked = true;
+      shown_ = State::kClosing;
+    }
+  }
+  view.server = server_;
+  view.time_is_up = deadline_ && now >= *deadline_;
+  if (return_time_ && now >= *return_time_) return_time_.reset();
+  view.may_return = !return_time_;
+  return view;
+}
+
+void Share::Step(Time now, const Circumstances& circumstances) {
+  while (phase_ != Phase::kGone && !store_.lost()) {
+    const Row* row = Decide(phase_, Look(now, circumstances));
+    if (row == nullptr) return;
+    const absl::Status done = Do(row->does);
+    if (!done.ok()) {
+      failed_ = true;
+      PublishError(std::string(done.message()));
+    }
+    Enter(done.ok() ? row->next : row->otherwise, now);
+  }
+}
+
+void Share::Enter(Phase next, Time now) {
+  const bool moved = phase_ != next;
+  if (moved) Log(LogLevel::kDebug, name_, absl::StrCat(NameOf(phase_), " -> ", NameOf(next)));
+  phase_ = next;
+  deadline_.reset();
+  if (const std::optional<seconds> stay = LongestStay(next)) deadline_ = now + *stay;
+  if (server_ == Server::kEnded) server_ = Server::kNone;
+
+  if (next == Phase::kServing) {
+    pace_.Served(now);
+    PublishError("");
+    Log(LogLevel::kInfo, name_, "connected");
+  } else if (next == Phase::kClosed) {
+    // The host may want to unmount what lies beneath.
+    export_ = ExportMount{};
+    if (std::exchange(failed_, false)) {
+      return_time_ = pace_.Failed(now);
+    } else if (moved) {
+      return_time_ = pace_.Closed(now);
+    }
+    if (moved) Log(LogLevel::kInfo, name_, "closed");
+  }
+  if (const State state = StateOf(next); state != State::kUnknown && state != shown_) Publish(state);
+}
+
+absl::Status Share::Do(Action action) {
+  switch (action) {
+    case Action::kNothing:
+      break;
+    case Action::kPrepare: {
+      const absl::Status prepared = Prepare();
+      prepare_failed_ = !prepared.ok();
+      return prepared;
+    }
+    case Action::kStartServer:
+      return StartServer();
+    case Action::kStopServer:
+      // One that cannot be told is broken, and is killed when its time is up.
+      if (running_) (void)link::Send(running_->process.link(), link::Stop{}, -1, link::Wait::kNo);
+      break;
+    case Action::kKillServer:
+      if (running_) running_->process.Kill();
+      return absl::DeadlineExceededError(phase_ == Phase::kConnecting
+                                             ? "the server did not get ready in time and was killed"
+                                             : "the server did not finish in time and was killed");
+    case Action::kReport:
+      return absl::AbortedError(last_words_);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Share::Prepare() {
+  absl::StatusOr<ShareOptions> options = ReadShareOptions(
+      [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.private_dir, "/", name)); });
+  if (!options.ok()) return options.status();
+  absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->readonly);
+  if (!mount.ok()) return mount.status();
+  options_ = *std::move(options);
+  export_ = *std::move(mount);
+  if (prepare_failed_) PublishError("");
+  Publish(State::kInitWait, {
+                                {XEN_VIRTFS_NODE_VERSIONS, XEN_VIRTFS_VERSION},
+                                {XEN_VIRTFS_NODE_MAX_CHAIN_SLOTS, absl::StrCat(kMaxChainSlots)},
+                                {XEN_VIRTFS_NODE_MAX_RING_PAGE_ORDER, absl::StrCat(kMaxRingPageOrder)},
+                                {XEN_VIRTFS_NODE_FEATURE_PERSISTENT, "1"},
+                                // No session outlives its connection yet, so none is ever offered twice.
+                                {XEN_VIRTFS_NODE_SESSION_ID, NewSessionId()},
+                            });
+  Log(LogLevel::kInfo, name_,
+      absl::StrCat("waits for the guest to connect; shares ", options_.path, options_.readonly ? " read-only" : ""));
+  return absl::OkStatus();
+}
+
+absl::Status Share::StartServer() {
+  const absl::StatusOr<link::Connect> connect = ReadFrontend(
+      [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.frontend_dir, "/", name)); });
+  if (!connect.ok()) return connect.status();
+  absl::StatusOr<ServerProcess> process = ServerProcess::Start(name_);
+  if (!process.ok()) return process.status();
+  const link::Start start{
+      .domid = guest_,
+      .devid = devid_,
+      .security_model = options_.security_model,
+      .readonly = options_.readonly,
+      .max_msize = options_.max_msize,
+      .max_chain_slots = kMaxChainSlots,
+      .max_fids = kMaxFids,
+      .max_descriptors = kMaxDescriptors,
+      .threads = kPoolThreads,
+      .log_level = static_cast<uint32_t>(GetLogLevel()),
+  };
+  Result<void> told = link::Send(process->link(), start, export_.root.get(), link::Wait::kNo);
+  if (told.ok()) told = link::Send(process->link(), *connect, -1, link::Wait::kNo);
+  if (!told.ok()) return absl::UnavailableError(absl::StrCat("cannot talk to a server: ", told.error().message()));
+  Log(LogLevel::kInfo, name_, absl::StrCat("the guest connects; its server is process ", process->pid()));
+  running_ = std::make_unique<Running>(*std::move(process), export_);
+  server_ = Server::kStarting;
+  last_words_.clear();
+  return absl::OkStatus();
+}
+
+void Share::Listen(Time now) {
+  if (!running_) return;
+  for (int i = 0; i < kPacketsAtOnce && !running_->kill_time; ++i) {
+    Result<link::Packet> packet = link::Receive(running_->process.link(), link::Wait::kNo);
+    if (!packet.ok() && packet.error() == Errno(EAGAIN)) break;
+    const Result<void> heard = packet.ok() ? Hear(*std::move(packet)) : Result<void>(packet.error());
+    if (heard.ok()) continue;
+    // An orderly server closes its link on its way out; anything else is nothing to wait for.
+    const bool closed = heard.error() == Errno(ECONNRESET);
+    if (!closed) last_words_ = absl::StrCat("the server broke the rules of its link: ", heard.error().message());
+    running_->kill_time = closed ? now + kExitTime : now;
+  }
+  if (running_->kill_time && now >= *running_->kill_time) {
+    running_->process.Kill();
+    running_->kill_time = Time::max();
+  }
+  Reap();
+}
+
+void Share::Reap() {
+  const std::optional<std::string> how = running_->process.Reap();
+  if (!how) return;
+  if (last_words_.empty()) last_words_ = absl::StrCat("the server ", *how);
+  const bool expected = phase_ == Phase::kReleasing || phase_ == Phase::kLeaving;
+  if (expected && !running_->process.exited_well()) Log(LogLevel::kWarning, name_, last_words_);
+  running_.reset();
+  server_ = Server::kEnded;
+}
+
+Result<void> Share::Hear(link::Packet packet) {
+  switch (packet.kind()) {
+    case link::Kind::kLocked:
+      return packet.As<link::Locked>() ? Result<void>() : Errno(EPROTO);
+    case link::Kind::kConnected:
+      if (!packet.As<link::Connected>()) return Errno(EPROTO);
+      if (server_ == Server::kStarting) server_ = Server::kConnected;
+      return {};
+    case link::Kind::kFault:
+      if (const auto fault = packet.As<link::Fault>()) {
+        last_words_ = Printable(fault->sentence());
+        return {};
+      }
+      return Errno(EPROTO);
+    default:
+      return running_->service.Serve(running_->process.link(), std::move(packet));
+  }
+}
+
+void Share::Publish(State state, const Nodes& nodes) {
+  const Result<void> written = store_.Transact([&]() -> Result<void> {
+    // Nothing is written into a directory that the toolstack has removed: that would make it again.
+    const Result<std::string> there = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
+    if (!there.ok()) return there.error();
+    for (const auto& [name, value] : nodes) {
+      if (auto done = store_.Write(absl::StrCat(paths_.backend_dir, "/", name), value); !done.ok()) return done;
+    }
+    return store_.Write(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_STATE),
+                        absl::StrCat(static_cast<uint32_t>(state)));
+  });
+  // Even if it failed: what we meant to show is what a foreign value is told from.
+  shown_ = state;
+  if (!written.ok() && written.error() != Errno(ENOENT)) {
+    Log(LogLevel::kError, name_, absl::StrCat("cannot write state ", NameOf(state), ": ", written.error().message()));
+  }
+}
+
+void Share::PublishError(const std::string& sentence) {
+  if (sentence == error_) return;
+  error_ = sentence;
+  if (!sentence.empty()) Log(LogLevel::kError, name_, sentence);
+  const std::string node = absl::StrCat(paths_.private_dir, "/" XEN_VIRTFS_NODE_ERROR);
+  (void)store_.Transact([&]() -> Result<void> {
+    const Result<std::string> there = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
+    if (!there.ok()) return there.error();
+    return sentence.empty() ? store_.Remove(node) : store_.Write(node, sentence);
+  });
+}
+
+std::vector<int> Share::WakeFds() const {
+  if (!running_) return {};
+  if (running_->kill_time) return {running_->process.pidfd()};
+  return {running_->process.link(), running_->process.pidfd()};
+}
+
+std::optional<Share::Time> Share::WakeTime() const {
+  std::optional<Time> wake = deadline_;
+  if (running_ && running_->kill_time && (!wake || *running_->kill_time < *wake)) wake = running_->kill_time;
+  if (phase_ == Phase::kClosed && return_time_ && (!wake || *return_time_ < *wake)) wake = return_time_;
+  return wake;
+}
+
+}  // namespace virtfs::backend

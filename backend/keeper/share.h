@@ -1,0 +1,107 @@
+// Share: one device of the guest, from the moment its directory appears in xenstore until nothing is left of it.
+//
+// It carries out what share_table.h decides: opens the export, writes and reads the nodes, starts its server, answers
+// the server's calls to the handle broker, ends it.
+//
+// Errors: none to the outside. What an operator must know is logged and stands in the node `error` of the share's
+// private directory until the share can be served again.
+// Threads: one at a time.
+// Trust: the backend and private directories are the toolstack's; the frontend directory and the server are hostile.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "backend/keeper/export_mount.h"
+#include "backend/keeper/nodes.h"
+#include "backend/keeper/pace.h"
+#include "backend/keeper/server_process.h"
+#include "backend/keeper/share_table.h"
+#include "backend/link/broker_service.h"
+#include "fsops/host/local_handle_broker.h"
+#include "xenstore/paths.h"
+#include "xenstore/store.h"
+
+namespace virtfs::backend {
+
+class Share {
+ public:
+  using Time = Pace::Time;
+
+  // What holds for all shares of the guest.
+  struct Circumstances {
+    bool guest_gone = false;
+    bool stopping = false;  // the keeper is to end
+  };
+
+  // The share's backend directory must have its `frontend` and `state`.
+  Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t devid, Time now);
+
+  // Looks at everything and does whatever is to be done now.
+  void Step(Time now, const Circumstances& circumstances);
+
+  // Descriptors that make a Step due when they become readable.
+  std::vector<int> WakeFds() const;
+  // When a Step is due though nothing happens.
+  std::optional<Time> WakeTime() const;
+
+  Phase phase() const { return phase_; }
+  const xenstore::SharePaths& paths() const { return paths_; }
+
+ private:
+  // A server and what the keeper has for it. Gone as a whole when the server is reaped.
+  struct Running {
+    Running(ServerProcess started, const ExportMount& mount);
+
+    ServerProcess process;
+    host::LocalHandleBroker broker;
+    link::BrokerService service;
+    std::optional<Time> kill_time;  // set when its link is closed or broken; max() once killed
+  };
+
+  View Look(Time now, const Circumstances& circumstances);
+  xenstore::State ReadState(const std::string& directory);
+  // Serves what came over the link; notes the server's end.
+  void Listen(Time now);
+  Result<void> Hear(link::Packet packet);
+  void Reap();
+
+  // An error is a sentence for the operator.
+  absl::Status Do(Action action);
+  absl::Status Prepare();
+  absl::Status StartServer();
+  void Enter(Phase next, Time now);
+
+  // Writes `nodes` and then `state` into the backend directory, if it is still there.
+  using Nodes = std::vector<std::pair<std::string, std::string>>;
+  void Publish(xenstore::State state, const Nodes& nodes = {});
+  // Sets or, if it is empty, removes the node `error`.
+  void PublishError(const std::string& sentence);
+
+  xenstore::Store& store_;
+  const uint32_t guest_, devid_;
+  const xenstore::SharePaths paths_;
+  const std::string name_;  // "domain 3 share 0"
+
+  Phase phase_ = Phase::kPreparing;
+  std::optional<Time> deadline_;  // of the phase
+  xenstore::State shown_;         // what `state` says, as far as we know
+  ShareOptions options_;
+  ExportMount export_;
+  Server server_ = Server::kNone;
+  std::unique_ptr<Running> running_;  // while server_ is kStarting or kConnected
+  std::string last_words_;            // why the last server ended
+
+  Pace pace_;
+  std::optional<Time> return_time_;  // when a closed share may come back
+  bool failed_ = false;              // since the share was last Closed
+  bool prepare_failed_ = false;      // and that is what `error_` says
+  std::string error_;                // in the node `error`, and logged
+};
+
+}  // namespace virtfs::backend
