@@ -1,0 +1,188 @@
+#include "toolstack/attach.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "xen/io/virtfs.h"
+#include "xenstore/number.h"
+#include "xenstore/paths.h"
+
+namespace virtfs::toolstack {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using xenstore::Permissions;
+using xenstore::SharePaths;
+using xenstore::State;
+using xenstore::Store;
+
+using Nodes = std::vector<std::pair<std::string, std::string>>;
+
+std::string StateNode(const std::string& directory) { return absl::StrCat(directory, "/" XEN_VIRTFS_NODE_STATE); }
+std::string NumberOf(State state) { return absl::StrCat(static_cast<uint32_t>(state)); }
+
+// Makes `directory` with its permissions before anything is in it; then the nodes, in their order.
+Result<void> WriteDirectory(Store& store, const std::string& directory, Permissions permissions, const Nodes& nodes) {
+  if (auto made = store.Write(directory, ""); !made.ok()) return made;
+  if (auto set = store.SetPermissions(directory, permissions); !set.ok()) return set;
+  for (const auto& [name, value] : nodes) {
+    const std::string node = absl::StrCat(directory, "/", name);
+    if (auto written = store.Write(node, value); !written.ok()) return written;
+    if (auto set = store.SetPermissions(node, permissions); !set.ok()) return set;
+  }
+  return {};
+}
+
+// A directory that all devices of the guest share. What is there stays as it is.
+Result<void> MakeParent(Store& store, const std::string& directory, Permissions permissions) {
+  if (store.Exists(directory)) return {};
+  return WriteDirectory(store, directory, permissions, {});
+}
+
+Result<void> RemoveDirectories(Store& store, const SharePaths& paths) {
+  return store.Transact([&]() -> Result<void> {
+    for (const std::string* directory : {&paths.frontend_dir, &paths.backend_dir, &paths.private_dir}) {
+      if (auto removed = store.Remove(*directory); !removed.ok()) return removed;
+    }
+    return {};
+  });
+}
+
+// Waits until `done` of the value of `node` ("" if there is none). False when patience has run out.
+bool WaitFor(Store& store, const std::string& node, milliseconds patience,
+             absl::FunctionRef<bool(const std::string&)> done) {
+  const auto end = steady_clock::now() + patience;
+  if (!store.Watch(node, "wait").ok()) return false;
+  bool met;
+  for (;;) {
+    const Result<std::string> value = store.Read(node);
+    met = done(value.ok() ? *value : std::string());
+    const auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now()).count();
+    if (met || left <= 0 || store.lost()) break;
+    pollfd event{store.watch_fd(), POLLIN, 0};
+    poll(&event, 1, static_cast<int>(left));
+    while (store.NextWatch()) {
+    }
+  }
+  store.Unwatch(node, "wait");
+  return met;
+}
+
+uint32_t FirstFreeDevid(Store& store, Domains domains) {
+  uint32_t devid = 0;
+  for (;; ++devid) {
+    const SharePaths paths(domains.backend, domains.guest, devid);
+    if (!store.Exists(paths.backend_dir) && !store.Exists(paths.frontend_dir)) return devid;
+  }
+}
+
+absl::Status StoreFailed(const char* what, Errno error) {
+  return absl::UnavailableError(absl::StrCat("cannot ", what, " in xenstore: ", error.message()));
+}
+
+// Steps 1 of 13.1: private directory, then the backend's, its state last.
+Result<void> WriteBackend(Store& store, Domains domains, const SharePaths& paths, const ShareSpec& spec) {
+  return store.Transact([&]() -> Result<void> {
+    const Permissions hidden{domains.backend, std::nullopt};
+    const Permissions shown{domains.backend, domains.guest};
+    if (store.Exists(StateNode(paths.backend_dir))) return Errno(EEXIST);
+    Result<void> done = MakeParent(store, xenstore::PrivateRoot(domains.backend, domains.guest), hidden);
+    if (done.ok()) done = MakeParent(store, xenstore::BackendRoot(domains.backend, domains.guest), shown);
+    if (!done.ok()) return done;
+
+    Nodes options = {{XEN_VIRTFS_NODE_PATH, spec.path}, {XEN_VIRTFS_NODE_SECURITY_MODEL, spec.security_model}};
+    if (spec.readonly) options.emplace_back(XEN_VIRTFS_NODE_READONLY, "1");
+    if (spec.max_msize) options.emplace_back(XEN_VIRTFS_NODE_MAX_MSIZE, absl::StrCat(*spec.max_msize));
+    done = WriteDirectory(store, paths.private_dir, hidden, options);
+    if (!done.ok()) return done;
+    return WriteDirectory(store, paths.backend_dir, shown,
+                          {{XEN_VIRTFS_NODE_FRONTEND, paths.frontend_dir},
+                           {XEN_VIRTFS_NODE_FRONTEND_ID, absl::StrCat(domains.guest)},
+                           {XEN_VIRTFS_NODE_ONLINE, "1"},
+                           {XEN_VIRTFS_NODE_STATE, NumberOf(State::kInitialising)}});
+  });
+}
+
+Result<void> WriteFrontend(Store& store, Domains domains, const SharePaths& paths, const ShareSpec& spec) {
+  return store.Transact([&]() -> Result<void> {
+    return WriteDirectory(store, paths.frontend_dir, {domains.guest, domains.backend},
+                          {{XEN_VIRTFS_NODE_BACKEND, paths.backend_dir},
+                           {XEN_VIRTFS_NODE_BACKEND_ID, absl::StrCat(domains.backend)},
+                           {XEN_VIRTFS_NODE_TAG, spec.tag},
+                           {XEN_VIRTFS_NODE_STATE, NumberOf(State::kInitialising)}});
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSpec& spec, milliseconds patience) {
+  if (!store.Exists(absl::StrCat("/local/domain/", domains.guest))) {
+    return absl::NotFoundError(absl::StrCat("there is no domain ", domains.guest, ": create the guest first"));
+  }
+  const uint32_t devid = spec.devid ? *spec.devid : FirstFreeDevid(store, domains);
+  const SharePaths paths(domains.backend, domains.guest, devid);
+  if (auto written = WriteBackend(store, domains, paths, spec); !written.ok()) {
+    if (written.error() == Errno(EEXIST)) {
+      return absl::AlreadyExistsError(absl::StrCat("domain ", domains.guest, " has a share ", devid,
+                                                   " already: detach it first, or leave devid out"));
+    }
+    return StoreFailed("write the share", written.error());
+  }
+
+  std::string state;
+  WaitFor(store, StateNode(paths.backend_dir), patience, [&](const std::string& value) {
+    state = value;
+    return value == NumberOf(State::kInitWait) || value == NumberOf(State::kClosed);
+  });
+  absl::Status failure;
+  if (state == NumberOf(State::kInitWait)) {
+    const Result<void> written = WriteFrontend(store, domains, paths, spec);
+    if (written.ok()) return devid;
+    failure = StoreFailed("write the guest's nodes", written.error());
+  } else if (state == NumberOf(State::kClosed)) {
+    const Result<std::string> error = store.Read(absl::StrCat(paths.private_dir, "/" XEN_VIRTFS_NODE_ERROR));
+    failure = absl::FailedPreconditionError(error.ok() ? *error : "the backend refuses the share and does not say why");
+  } else {
+    failure = absl::DeadlineExceededError(absl::StrCat("no backend answers: is xen-virtfsd --domid ", domains.guest,
+                                                       " running in domain ", domains.backend, "?"));
+  }
+  (void)RemoveDirectories(store, paths);
+  return failure;
+}
+
+absl::Status RemoveShare(Store& store, Domains domains, uint32_t devid, milliseconds patience, bool force) {
+  const SharePaths paths(domains.backend, domains.guest, devid);
+  const Result<void> asked = store.Transact([&]() -> Result<void> {
+    const Result<std::string> state = store.Read(StateNode(paths.backend_dir));
+    if (!state.ok()) return state.error();
+    if (auto off = store.Write(absl::StrCat(paths.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE), "0"); !off.ok()) return off;
+    // Closing as libxl writes it. A backend that is Closed already has nothing to do and might not answer.
+    if (*state == NumberOf(State::kClosed)) return {};
+    return store.Write(StateNode(paths.backend_dir), NumberOf(State::kClosing));
+  });
+  if (!asked.ok() && asked.error() == Errno(ENOENT)) {
+    return absl::NotFoundError(absl::StrCat("domain ", domains.guest, " has no share ", devid));
+  }
+  if (!asked.ok()) return StoreFailed("detach the share", asked.error());
+
+  const bool closed = WaitFor(store, StateNode(paths.backend_dir), patience, [](const std::string& value) {
+    return value.empty() || value == NumberOf(State::kClosed);
+  });
+  if (!closed && !force) {
+    return absl::DeadlineExceededError(
+        "the backend does not close the share in time; its nodes are still there, so try again or use --force");
+  }
+  if (auto removed = RemoveDirectories(store, paths); !removed.ok()) {
+    return StoreFailed("remove the share", removed.error());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace virtfs::toolstack
