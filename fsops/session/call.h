@@ -16,14 +16,23 @@ struct Call;
 
 // What the session writes down about a Call while it has it (in_flight.h). A transport leaves it alone.
 struct CallNotes {
-  enum class State : uint8_t { kNew, kHeld, kRunning, kBlocked, kWaiting };
+  enum class State : uint8_t {
+    kNew,      // Not known yet.
+    kHeld,     // Known, and behind a Tversion: not among the calls in flight yet.
+    kArrived,  // In flight, not served yet.
+    kRunning,  // In flight, as are the following.
+    kBlocked,
+    kWaiting,
+  };
 
   State state = State::kNew;
-  bool cancelled = false;
+  bool served = false;     // kHeld: Serve has said kWaiting; else Serve is still to come.
+  bool cancelled = false;  // A Tflush or Tversion waits for it.
+  bool alone = false;      // A Tversion.
   uint16_t tag = 0;
   uint64_t order = 0;           // By arrival, from 1.
   Call* next = nullptr;         // In its bucket of tags.
-  Call* waiters = nullptr;      // The Tflushes that wait for this Call, newest first.
+  Call* waiters = nullptr;      // The Tflushes that wait for this Call.
   Call* next_waiter = nullptr;  // In the `waiters` of the Call that this one waits for.
 };
 

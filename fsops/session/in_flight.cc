@@ -1,40 +1,31 @@
 #include "fsops/session/in_flight.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace virtfs::session {
 
 using State = CallNotes::State;
 
+void InFlight::Arrive(Call& call, uint16_t tag, Company company) {
+  std::lock_guard lock(mutex_);
+  Note(call, tag, company);
+}
+
 InFlight::Turn InFlight::Begin(Call& call, uint16_t tag, Company company) {
   std::lock_guard lock(mutex_);
   CallNotes& notes = call.notes;
-  switch (notes.state) {
-    case State::kNew:
-    case State::kHeld:
-      if (alone_ != nullptr) {
-        notes.state = State::kHeld;
-        held_.push_back(&call);
-        return Turn::kWait;
-      }
-      notes = {.state = State::kRunning, .tag = tag, .order = ++arrivals_, .next = Bucket(tag)};
-      Bucket(tag) = &call;
-      ++count_;
-      if (company == Company::kAny) return Turn::kRun;
-      alone_ = &call;
-      if (count_ == 1) return Turn::kRun;
-      CancelAllBut(call);
-      notes.state = State::kWaiting;
-      return Turn::kWait;
-    case State::kBlocked:
-      notes.state = State::kRunning;
-      return notes.cancelled ? Turn::kCancelled : Turn::kRun;
-    case State::kWaiting:
-    case State::kRunning:
-      break;
+  if (notes.state == State::kNew) Note(call, tag, company);
+  if (notes.state == State::kHeld) {
+    notes.served = true;
+    return Turn::kWait;
   }
-  notes.state = State::kRunning;
-  return Turn::kRun;
+  if (notes.alone && count_ > 1) {
+    notes.state = State::kWaiting;
+    return Turn::kWait;
+  }
+  const bool was_blocked = std::exchange(notes.state, State::kRunning) == State::kBlocked;
+  return was_blocked && notes.cancelled ? Turn::kCancelled : Turn::kRun;
 }
 
 bool InFlight::Block(Call& call) {
@@ -58,43 +49,75 @@ bool InFlight::Flush(Call& flush, uint16_t tag) {
   return false;
 }
 
-void InFlight::CancelAllBut(const Call& survivor) {
-  for (Call* bucket : buckets_) {
-    for (Call* call = bucket; call != nullptr; call = call->notes.next) {
-      if (call != &survivor) call->notes.cancelled = true;
-    }
-  }
-}
-
 std::vector<Call*> InFlight::Finish(Call& call) {
   std::vector<Call*> ready;
   std::lock_guard lock(mutex_);
   CallNotes& notes = call.notes;
-  if (notes.state != State::kRunning) return ready;  // A frame too broken to have a tag: never begun.
+  if (notes.state == State::kNew) return ready;  // A frame too broken to have a tag.
+  if (notes.state == State::kHeld) {
+    std::erase(held_, &call);
+    notes = {};
+    return ready;
+  }
 
-  Call** link = &Bucket(notes.tag);
-  while (*link != &call) link = &(*link)->notes.next;
-  *link = notes.next;
-  --count_;
-
+  Leave(call);
   for (Call* waiter = notes.waiters; waiter != nullptr;) {
     ready.push_back(waiter);
     waiter = std::exchange(waiter->notes.next_waiter, nullptr);
   }
+  notes = {};
   if (alone_ == &call) {
     alone_ = nullptr;
-    ready.insert(ready.end(), held_.begin(), held_.end());
-    held_.clear();
-  } else if (alone_ != nullptr && count_ == 1) {
+    ReleaseHeld(ready);
+  } else if (alone_ != nullptr && count_ == 1 && alone_->notes.state == State::kWaiting) {
     ready.push_back(alone_);
   }
-  notes = {};
   return ready;
 }
 
 bool InFlight::Idle() {
   std::lock_guard lock(mutex_);
   return count_ == 0 && held_.empty();
+}
+
+void InFlight::Note(Call& call, uint16_t tag, Company company) {
+  call.notes = {.state = State::kHeld, .alone = company == Company::kAlone, .tag = tag};
+  if (alone_ != nullptr) {
+    held_.push_back(&call);
+  } else {
+    Enter(call);
+  }
+}
+
+void InFlight::Enter(Call& call) {
+  CallNotes& notes = call.notes;
+  notes.state = State::kArrived;
+  notes.order = ++arrivals_;
+  notes.next = std::exchange(Bucket(notes.tag), &call);
+  ++count_;
+  if (!notes.alone) return;
+  alone_ = &call;
+  for (Call* bucket : buckets_) {
+    for (Call* other = bucket; other != nullptr; other = other->notes.next) other->notes.cancelled = other != &call;
+  }
+}
+
+void InFlight::Leave(Call& call) {
+  Call** link = &Bucket(call.notes.tag);
+  while (*link != &call) link = &(*link)->notes.next;
+  *link = call.notes.next;
+  --count_;
+}
+
+// Up to the next Tversion, which holds the rest.
+void InFlight::ReleaseHeld(std::vector<Call*>& ready) {
+  const auto next_version = std::find_if(held_.begin(), held_.end(), [](Call* call) { return call->notes.alone; });
+  const auto end = next_version == held_.end() ? held_.end() : next_version + 1;
+  for (auto held = held_.begin(); held != end; ++held) {
+    Enter(**held);
+    if ((*held)->notes.served) ready.push_back(*held);
+  }
+  held_.erase(held_.begin(), end);
 }
 
 }  // namespace virtfs::session

@@ -29,11 +29,13 @@ class InFlight {
     kCancelled,  // Answer it EINTR.
     kWait,       // It will come back from a Finish.
   };
-
   // Whether a call can run beside others. A Tversion must be alone, from its start to its Finish.
-  enum class Company { kAny, kAlone };
+  enum class Company : uint8_t { kAny, kAlone };
 
-  // `call` starts, or starts again after it blocked or waited.
+  // `call` is new and comes after all that have arrived.
+  void Arrive(Call& call, uint16_t tag, Company company);
+
+  // `call` shall be served; or again, after it blocked or waited. If it has not arrived, it does now.
   Turn Begin(Call& call, uint16_t tag, Company company);
 
   // `call` found a lease in its way. False: it has been cancelled meanwhile, answer it EINTR.
@@ -42,7 +44,7 @@ class InFlight {
   // `flush` wants calls of `tag` out of the way. True: there are none (left), answer it.
   [[nodiscard]] bool Flush(Call& flush, uint16_t tag);
 
-  // `call` has been answered. Returns those that waited for that.
+  // `call` has been answered, or will not be served after all (not while it waits). Returns those that waited for that.
   std::vector<Call*> Finish(Call& call);
 
   bool Idle();
@@ -50,15 +52,19 @@ class InFlight {
  private:
   static constexpr size_t kBuckets = 256;  // Linux's client takes the lowest free tag: a bucket holds one call.
 
-  void CancelAllBut(const Call& survivor);
+  // With the lock held.
   Call*& Bucket(uint16_t tag) { return buckets_[tag % kBuckets]; }
+  void Note(Call& call, uint16_t tag, Company company);
+  void Enter(Call& call);
+  void Leave(Call& call);
+  void ReleaseHeld(std::vector<Call*>& ready);
 
   std::mutex mutex_;
   std::array<Call*, kBuckets> buckets_ = {};
   uint64_t arrivals_ = 0;
   uint32_t count_ = 0;       // In the buckets.
   Call* alone_ = nullptr;    // The Tversion that waits to be alone, or is.
-  std::vector<Call*> held_;  // What came after it; not in the buckets.
+  std::vector<Call*> held_;  // What came after it.
 };
 
 }  // namespace virtfs::session

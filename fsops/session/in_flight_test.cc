@@ -117,8 +117,8 @@ TEST_F(InFlightTest, VersionDrainsThenHoldsWhatComesAfterIt) {
   EXPECT_THAT(calls_.Finish(open), ElementsAre(&version));
   EXPECT_EQ(BeginVersion(version), Turn::kRun);
   EXPECT_THAT(calls_.Finish(version), ElementsAre(&later, &second_version));
-  EXPECT_EQ(Begin(later, 3), Turn::kRun);
   EXPECT_EQ(BeginVersion(second_version), Turn::kWait);
+  EXPECT_EQ(Begin(later, 3), Turn::kRun);
   EXPECT_THAT(calls_.Finish(later), ElementsAre(&second_version));
   EXPECT_EQ(BeginVersion(second_version), Turn::kRun);
   EXPECT_THAT(calls_.Finish(second_version), IsEmpty());
@@ -135,6 +135,53 @@ TEST_F(InFlightTest, VersionWaitsForAFlushThatWaits) {
   EXPECT_EQ(Begin(flush, 2), Turn::kRun);
   EXPECT_TRUE(calls_.Flush(flush, 1));
   EXPECT_THAT(calls_.Finish(flush), ElementsAre(&version));
+}
+
+TEST_F(InFlightTest, ACallThatHasOnlyArrivedIsWaitedForToo) {
+  Call write, flush, version;
+  calls_.Arrive(write, 1, InFlight::Company::kAny);
+  EXPECT_EQ(Begin(flush, 2), Turn::kRun);
+  EXPECT_FALSE(calls_.Flush(flush, 1));
+  EXPECT_EQ(BeginVersion(version), Turn::kWait);
+  EXPECT_EQ(Begin(write, 1), Turn::kRun);
+  EXPECT_THAT(calls_.Finish(write), ElementsAre(&flush));
+  EXPECT_EQ(Begin(flush, 2), Turn::kRun);
+  EXPECT_TRUE(calls_.Flush(flush, 1));
+  EXPECT_THAT(calls_.Finish(flush), ElementsAre(&version));
+}
+
+TEST_F(InFlightTest, FinishReturnsOnlyWhatServeLeftWaiting) {
+  Call version, served, arrived, second_version, last;
+  calls_.Arrive(version, kNoTag, InFlight::Company::kAlone);
+  EXPECT_EQ(Begin(served, 1), Turn::kWait);
+  calls_.Arrive(arrived, 2, InFlight::Company::kAny);
+  calls_.Arrive(second_version, kNoTag, InFlight::Company::kAlone);
+  calls_.Arrive(last, 3, InFlight::Company::kAny);
+  EXPECT_EQ(BeginVersion(version), Turn::kRun);
+  EXPECT_THAT(calls_.Finish(version), ElementsAre(&served));
+  EXPECT_EQ(Begin(arrived, 2), Turn::kRun);
+  EXPECT_EQ(Begin(last, 3), Turn::kWait) << "behind the second version";
+  EXPECT_THAT(calls_.Finish(arrived), IsEmpty());
+  EXPECT_EQ(Begin(served, 1), Turn::kRun);
+  EXPECT_THAT(calls_.Finish(served), IsEmpty()) << "the second version has not been served yet";
+  EXPECT_EQ(BeginVersion(second_version), Turn::kRun);
+  EXPECT_THAT(calls_.Finish(second_version), ElementsAre(&last));
+}
+
+TEST_F(InFlightTest, ACallThatIsNotServedAfterAllCanBeFinished) {
+  Call broken, flush, version, held;
+  calls_.Arrive(broken, 1, InFlight::Company::kAny);
+  EXPECT_EQ(Begin(flush, 2), Turn::kRun);
+  EXPECT_FALSE(calls_.Flush(flush, 1));
+  EXPECT_THAT(calls_.Finish(broken), ElementsAre(&flush));
+  EXPECT_EQ(Begin(flush, 2), Turn::kRun);
+  EXPECT_TRUE(calls_.Flush(flush, 1));
+  EXPECT_THAT(calls_.Finish(flush), IsEmpty());
+  calls_.Arrive(version, kNoTag, InFlight::Company::kAlone);
+  calls_.Arrive(held, 1, InFlight::Company::kAny);
+  EXPECT_THAT(calls_.Finish(held), IsEmpty());
+  EXPECT_THAT(calls_.Finish(version), IsEmpty());
+  EXPECT_TRUE(calls_.Idle());
 }
 
 TEST_F(InFlightTest, FinishOfACallThatNeverBeganIsNothing) {

@@ -8,9 +8,9 @@
 //       case kWaiting:  the session holds the call; some Finish will return it
 //     }
 //
-// Before its first Serve each call is made known with Arrive, in the order in which the calls came: with several threads
-// a Tflush may otherwise be served before the call that it names has been heard of, and that call's reply would follow
-// the Rflush.
+// Before its first Serve each call is made known with Arrive, in the order in which the calls came: with several
+// threads a Tflush may otherwise be served before the call that it names has been heard of, and that call's reply would
+// follow the Rflush.
 //
 // Finish is called when the reply is visible to the client, so that whatever waited for it (a Tflush of it, a Tversion)
 // is answered after it.
@@ -41,13 +41,10 @@ class Export;
 
 enum class Outcome { kAnswered, kBlocked, kWaiting };
 
-// Every bound is per session.
+// Every bound is per session. Whether the tree may be changed is the Export's own option.
 struct SessionOptions {
   // The msize agreed on is at most this. At least p9::kMinMsize.
   uint32_t max_msize = 512 * 1024;
-
-  // Whatever would change the tree: EROFS.
-  bool readonly = false;
 
   // Fids at once; the next one: ENFILE. A Linux guest holds one for every name that its kernel has cached.
   uint32_t max_fids = 128 * 1024;
@@ -74,8 +71,8 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   // A new Call, which will be Served: from now on a Tflush that arrives later finds its tag, a Tversion that arrives
-  // later waits for it. The header of `frame` must be there, the rest may follow before Serve. Never waits; one call
-  // after the other.
+  // later waits for it. The header of `frame` must be there, the rest may follow before Serve. Never waits. Serve does
+  // it itself for a Call that has not arrived. A Call that arrived and will not be Served after all: Finish.
   void Arrive(Call& call);
 
   // Serves `call` or says why not yet (see above). A new Call, one that was kBlocked, or one that Finish returned.

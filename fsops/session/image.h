@@ -1,0 +1,54 @@
+// Image: a session as a value, and its bytes (SessionImage).
+//
+//     "vfs9Limg" version[4] size[4]                    size: of the whole image
+//     msize[4]                                         0: no version agreed on
+//     count[4] count*(dev[8] prefix[2] index[2])       QidPaths
+//     count[4] count*(token[8])                        files; number 0 is the root and has no token, so these are 1...
+//     count[4] count*(fid[4] uid[4] file[4] dir[4] name[s] open[1] flags[4])
+//
+// All little-endian, [s] as in 9P. `file`, and `dir` with `name`, are numbers of files; kNoFile: none. `flags` counts
+// where open is 1: what the client gave, without what would truncate or create.
+//
+// Trust: an image comes from another process that has read a guest's bytes. Parse checks its form, Operations::Restore
+// what it says; what its tokens are good for is the broker's to check.
+// Threads: values.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "fsops/host/handle_broker.h"
+#include "fsops/session/attributes.h"
+#include "fsops/session/session.h"
+#include "protocol/field.h"
+
+namespace virtfs::session {
+
+struct Image {
+  static constexpr uint32_t kRoot = 0;
+  static constexpr uint32_t kNoFile = 0xffffffff;
+
+  struct FidEntry {
+    p9::Fid fid = p9::kNoFid;
+    uint32_t uid = 0;
+    uint32_t file = kNoFile;
+    uint32_t dir = kNoFile;
+    std::string name;
+    std::optional<uint32_t> open_flags;
+  };
+
+  uint32_t msize = 0;
+  std::vector<QidPaths::Entry> qid_paths;
+  std::vector<host::HandleToken> tokens;  // Of file 1, 2 ...
+  std::vector<FidEntry> fids;
+};
+
+SessionImage Serialize(const Image& image);
+
+// EINVAL: not the bytes of an Image, or of another version.
+Result<Image> Parse(const SessionImage& bytes);
+
+}  // namespace virtfs::session

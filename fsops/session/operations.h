@@ -1,0 +1,139 @@
+// Operations: what each 9P request does, one Do() per message; the reply, or the errno of an Rlerror.
+//
+// Beside each stands what may run at the same time. "All" means every operation, itself included, on any fids, the same
+// ones included: it works on the state that the fid had when it began. What the host's kernel makes of two operations
+// on one file at once is what it makes of two processes doing them. Tversion never runs beside anything (InFlight).
+//
+// EWOULDBLOCK from Tlopen, Tlcreate and Tsetattr means that a host process holds a lease: nothing has been done, or
+// only what doing again does not change, and the request is to be done again later.
+//
+// Trust: messages are well-formed, their values are the guest's. Threads: any, as said.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "base/result.h"
+#include "fsops/host/export.h"
+#include "fsops/session/attributes.h"
+#include "fsops/session/call.h"
+#include "fsops/session/fid_table.h"
+#include "fsops/session/image.h"
+#include "fsops/session/names.h"
+#include "fsops/session/session.h"
+#include "protocol/messages.h"
+
+namespace virtfs::session {
+
+// One request while it is being served.
+struct Context {
+  Call& call;
+  uint32_t limit;    // Bytes that the whole reply may have: min(msize, capacity).
+  std::string text;  // Where the strings of a reply live until it is encoded.
+};
+
+class Operations {
+ public:
+  Operations(host::Export& tree, const SessionOptions& options)
+      : tree_(tree), open_files_(options.max_open_files), fids_(options.max_fids), qid_paths_(tree.root()->key().dev) {}
+
+  // Tversion: no fids any more.
+  void Reset() { fids_.Clear(); }
+
+  // A session as a value (image.h): the fids and what they need. Only while nothing else runs.
+  // EOPNOTSUPP: a file system of the tree has no handles.
+  Result<void> Save(Image& image);
+  // Into an Operations without fids. EINVAL: the image contradicts itself, or asks for more than the limits allow;
+  // there are no fids then.
+  Result<void> Restore(const Image& image);
+
+  // --- fids (operations_walk.cc) ---
+
+  // Concurrent with all. Of two for one fid one gets EBADF.
+  Result<p9::Rattach> Do(const p9::Tattach& request, Context& context);
+  // Concurrent with all; onto the same fid: exclusive with what else changes that fid (EBUSY).
+  Result<p9::Rwalk> Do(const p9::Twalk& request, Context& context);
+  // Concurrent with all: the fid goes at once, operations that run on it keep what they have; the file is closed when
+  // the last of them ends.
+  Result<p9::Rclunk> Do(const p9::Tclunk& request, Context& context);
+
+  // --- opening and bytes (operations_file.cc) ---
+
+  // Concurrent with all; exclusive with what else changes its fid (EBUSY). EINVAL: open already.
+  Result<p9::Rlopen> Do(const p9::Tlopen& request, Context& context);
+  Result<p9::Rlcreate> Do(const p9::Tlcreate& request, Context& context);
+  // Concurrent with all.
+  Result<p9::Rread> Do(const p9::Tread& request, Context& context);
+  Result<p9::Rwrite> Do(const p9::Twrite& request, Context& context);
+  Result<p9::Rfsync> Do(const p9::Tfsync& request, Context& context);
+
+  // --- attributes (operations_attributes.cc) ---
+
+  // Concurrent with all.
+  Result<p9::Rgetattr> Do(const p9::Tgetattr& request, Context& context);
+  // Concurrent with all, and several steps (owner, permissions, size, times): two at once on one file may mix.
+  Result<p9::Rsetattr> Do(const p9::Tsetattr& request, Context& context);
+  // Concurrent with all.
+  Result<p9::Rstatfs> Do(const p9::Tstatfs& request, Context& context);
+  Result<p9::Rreadlink> Do(const p9::Treadlink& request, Context& context);
+
+  // --- directories (operations_directory.cc) ---
+
+  // Concurrent with all; two on one fid take turns.
+  Result<p9::Rreaddir> Do(const p9::Treaddir& request, Context& context);
+  // Concurrent with all.
+  Result<p9::Rmkdir> Do(const p9::Tmkdir& request, Context& context);
+  Result<p9::Rsymlink> Do(const p9::Tsymlink& request, Context& context);
+  Result<p9::Rmknod> Do(const p9::Tmknod& request, Context& context);
+  Result<p9::Rlink> Do(const p9::Tlink& request, Context& context);
+
+  // --- names (operations_names.cc) ---
+
+  // Concurrent with all. Of the renames that run at once on one name the session may remember the wrong one: Tremove
+  // and Trename of such a file's fid then answer ESTALE or ENOENT, and never touch another file.
+  Result<p9::Rrename> Do(const p9::Trename& request, Context& context);
+  Result<p9::Rrenameat> Do(const p9::Trenameat& request, Context& context);
+  // Concurrent with all.
+  Result<p9::Runlinkat> Do(const p9::Tunlinkat& request, Context& context);
+  // Concurrent with all; the fid goes at once, whatever comes of it.
+  Result<p9::Rremove> Do(const p9::Tremove& request, Context& context);
+
+  // --- not offered: EOPNOTSUPP, on which clients have a fallback ---
+
+  template <typename T>
+  requires(std::is_same_v<T, p9::Tauth> || std::is_same_v<T, p9::Txattrwalk> || std::is_same_v<T, p9::Txattrcreate> ||
+           std::is_same_v<T, p9::Tlock> ||
+           std::is_same_v<T, p9::Tgetlock>) Result<typename T::Reply> Do(const T& /*request*/, Context& /*context*/) {
+    return Errno(EOPNOTSUPP);
+  }
+
+ private:
+  // A name in a directory, as requests give one: by fid and text.
+  struct Target {
+    FidRef dir;
+    host::PathComponent name;
+
+    host::Inode& inode() const { return *dir->inode; }
+    // Of what is made there. In a setgid directory the kernel takes the directory's group instead.
+    host::Owner Owner(uint32_t gid) const { return {.uid = dir->uid, .gid = gid}; }
+  };
+
+  p9::Qid QidOf(const host::Attributes& attributes);
+  // One step of a walk, ".." included.
+  Result<host::Node> Step(host::Inode& dir, std::string_view name);
+  // The fid, which must be open. EBADF: unknown, or not open.
+  Result<FidRef> FindOpen(p9::Fid fid);
+  Result<Target> FindTarget(p9::Fid dir, std::string_view name);
+  // In which directory and by which name a file is reached. EBUSY: the root. ENOENT: by none that is known.
+  Result<Place> Locate(const FidState& fid);
+
+  host::Export& tree_;
+  Names names_;  // Before fids_, which refer to it.
+  OpenFileBudget open_files_;
+  FidTable fids_;
+  QidPaths qid_paths_;
+};
+
+}  // namespace virtfs::session

@@ -1,0 +1,45 @@
+// Tgetattr, Tsetattr, Tstatfs, Treadlink: what is known of a file.
+
+#include <utility>
+
+#include "fsops/session/operations.h"
+
+namespace virtfs::session {
+
+Result<p9::Rgetattr> Operations::Do(const p9::Tgetattr& request, Context& /*context*/) {
+  const Result<FidRef> found = fids_.Find(request.fid);
+  if (!found.ok()) return found.error();
+  const Result<host::Attributes> attributes = tree_.Stat(*(*found)->inode);
+  if (!attributes.ok()) return attributes.error();
+  return ToRgetattr(*attributes, QidOf(*attributes), request.request_mask);
+}
+
+Result<p9::Rsetattr> Operations::Do(const p9::Tsetattr& request, Context& /*context*/) {
+  const Result<FidRef> found = fids_.Find(request.fid);
+  if (!found.ok()) return found.error();
+  const FidState& state = **found;
+  const Result<host::AttributeChange> change = ToAttributeChange(request);
+  if (!change.ok()) return change.error();
+  const host::OpenFile* open = state.opened != nullptr ? state.opened->file.get() : nullptr;
+  if (Result<void> set = tree_.SetAttributes(*state.inode, *change, open); !set.ok()) return set.error();
+  return p9::Rsetattr{};
+}
+
+Result<p9::Rstatfs> Operations::Do(const p9::Tstatfs& request, Context& /*context*/) {
+  const Result<FidRef> found = fids_.Find(request.fid);
+  if (!found.ok()) return found.error();
+  const Result<host::FileSystemStatus> status = tree_.StatFileSystem(*(*found)->inode);
+  if (!status.ok()) return status.error();
+  return ToRstatfs(*status);
+}
+
+Result<p9::Rreadlink> Operations::Do(const p9::Treadlink& request, Context& context) {
+  const Result<FidRef> found = fids_.Find(request.fid);
+  if (!found.ok()) return found.error();
+  Result<std::string> target = tree_.ReadLink(*(*found)->inode);
+  if (!target.ok()) return target.error();
+  context.text = *std::move(target);
+  return p9::Rreadlink{.target = context.text};
+}
+
+}  // namespace virtfs::session
