@@ -17,6 +17,9 @@ class [[nodiscard]] Result {
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
   Result(Errno error) : state_(std::in_place_index<1>, error) {}         // NOLINT(google-explicit-constructor)
 
+  // The value T(), made in place: for a large T that is then filled in.
+  explicit Result(std::in_place_t) : state_(std::in_place_index<0>) {}
+
   bool ok() const { return state_.index() == 0; }
   explicit operator bool() const { return ok(); }
 

@@ -96,8 +96,8 @@ size_t Encode(Tag tag, const M& message, std::span<uint8_t> out) {
 // kMaxWalk names. Strings point into the frame.
 template <Message M>
 Result<M> Decode(std::span<const uint8_t> frame) {
-  Result<M> message{M()};
-  if (!internal::DecodeInto(frame, *message)) return Errno(EINVAL);
+  Result<M> message(std::in_place);
+  if (!internal::DecodeInto(frame, *message)) message = Errno(EINVAL);
   return message;
 }
 
@@ -137,10 +137,10 @@ auto VisitFrame(std::span<const uint8_t> frame, Visitor& visitor, MessageList<Fi
     ((handlers[Rest::kType] = VisitAs<Value, Visitor, Rest>), ...);
     return handlers;
   }();
-  const Result<Header> header = ParseHeader(frame);
-  if (!header.ok()) return Result<Value>(header.error());
-  if (header->type >= kHandlers.size() || kHandlers[header->type] == nullptr) return Result<Value>(Errno(EOPNOTSUPP));
-  return kHandlers[header->type](frame, visitor);
+  if (frame.size() < kHeaderSize) return Result<Value>(Errno(EINVAL));
+  const uint8_t type = frame[sizeof(Header::size)];
+  if (type >= kHandlers.size() || kHandlers[type] == nullptr) return Result<Value>(Errno(EOPNOTSUPP));
+  return kHandlers[type](frame, visitor);
 }
 
 }  // namespace internal

@@ -145,13 +145,17 @@ constexpr bool HasWireForm(const InlineList<T, N>& values) {
 // The fields of a struct, in a row.
 template <HasFields M>
 bool ReadFields(Reader& reader, M& message) {
+  // A copy stays in registers; `reader` itself might, for all the compiler knows, lie in the message being written.
+  Reader at = reader;
   const auto read = [&](const auto& field) {
     if constexpr (field.kOptional) {
-      if (reader.left() == 0) return true;
+      if (at.left() == 0) return true;
     }
-    return reader.Read(field.Of(message));
+    return at.Read(field.Of(message));
   };
-  return std::apply([&](const auto&... field) { return (read(field) && ...); }, M::kFields);
+  const bool complete = std::apply([&](const auto&... field) { return (read(field) && ...); }, M::kFields);
+  reader = at;
+  return complete;
 }
 
 template <HasFields M>
