@@ -5,6 +5,7 @@
 // token; the server never sees a handle and therefore cannot forge one.
 //
 // Errors: EOPNOTSUPP from Keep means that this file system has no handles (its descriptors are then never given up);
+// EXDEV that the broker has none for this one file; others that it cannot now.
 // ESTALE from Reopen means that the file is gone.
 // Threads: every call may be made from any thread. A call may take as long as a round trip to another process.
 #pragma once

@@ -61,7 +61,11 @@ void DescriptorCache::Unlink(Inode& inode) {
 void DescriptorCache::Add(Inode& inode) {
   const std::lock_guard lock(mutex_);
   ++held_;
-  if (std::find(no_handles_.begin(), no_handles_.end(), inode.key_.dev) == no_handles_.end()) Link(inode);
+  if (!HasNoHandles(inode)) Link(inode);
+}
+
+bool DescriptorCache::HasNoHandles(const Inode& inode) const {
+  return std::find(no_handles_.begin(), no_handles_.end(), inode.key_.dev) != no_handles_.end();
 }
 
 void DescriptorCache::Remove(Inode& inode) {
@@ -84,6 +88,7 @@ InodeRef DescriptorCache::TakeVictim(size_t limit) {
   for (size_t steps = std::min(listed_, kMaxSteps); steps > 0; --steps) {
     Inode& inode = *oldest_;
     Unlink(inode);
+    if (HasNoHandles(inode)) continue;  // listed before that was known
     const uint64_t state = inode.state_.fetch_and(~Inode::kRecent, std::memory_order_relaxed);
     const bool used = (state & Inode::kRecent) != 0 || Inode::HoldersOf(state) > 0;
     // Without a reference to take it is being destroyed, and its Remove waits for this lock.
@@ -106,11 +111,11 @@ bool DescriptorCache::Evict(Inode& inode) {
       inode.Unhold();
       const std::lock_guard lock(mutex_);
       if (token.error() == Errno(EOPNOTSUPP)) {
-        no_handles_.push_back(inode.key_.dev);
+        if (!HasNoHandles(inode)) no_handles_.push_back(inode.key_.dev);
         return true;
       }
       Link(inode);
-      return false;
+      return token.error() == Errno(EXDEV);
     }
     inode.token_ = *token;
     inode.has_token_ = true;

@@ -42,6 +42,7 @@ class DescriptorCache {
   InodeRef TakeVictim(size_t limit);
   // False: no use in trying others now.
   bool Evict(Inode& inode);
+  bool HasNoHandles(const Inode& inode) const;
   void Link(Inode& inode);
   void Unlink(Inode& inode);
 

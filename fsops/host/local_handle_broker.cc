@@ -52,7 +52,7 @@ Result<HandleToken> LocalHandleBroker::Keep(int fd) {
     return errno == EOVERFLOW ? Errno(EOPNOTSUPP) : Errno::Last();
   }
   const int mount_fd = MountDescriptor(mount, fd);
-  if (mount_fd < 0) return Errno(EOPNOTSUPP);
+  if (mount_fd < 0) return Errno(EXDEV);
 
   const std::lock_guard lock(mutex_);
   if (handles_.size() >= max_tokens_) return Errno(ENOSPC);

@@ -2,7 +2,7 @@
 //
 // Needs CAP_DAC_READ_SEARCH in the initial user namespace for Reopen (EPERM without). A handle names a file within its
 // file system, so a descriptor of each mount is kept, on which Reopen opens: the first directory of that mount that was
-// ever kept. A file of a mount of which no directory was kept is EOPNOTSUPP.
+// ever kept. A file of a mount of which no directory was kept is EXDEV.
 //
 // Trust: the descriptors given to Keep may come from a hostile server; they are never opened but for directories, and a
 // token can only ever give back the file of a descriptor that was shown.

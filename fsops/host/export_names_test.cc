@@ -1,0 +1,105 @@
+#include <sys/sysmacros.h>
+
+#include "fsops/host/export_fixture.h"
+
+namespace virtfs::host {
+namespace {
+
+class NamesTest : public ExportTest {};
+INSTANTIATE_ON_FILE_SYSTEMS(NamesTest);
+
+constexpr Owner kRoot{0, 0};
+
+TEST_P(NamesTest, MakesEveryType) {
+  const Node d = *tree_->MakeDirectory(root(), Name("d"), 01777, kRoot);
+  EXPECT_EQ(d.attributes.mode, S_IFDIR | 01777u);
+  EXPECT_EQ(tree_->Parent(*d.inode)->inode, tree_->root());
+  EXPECT_EQ(ErrorOf(tree_->MakeDirectory(root(), Name("d"), 0755, kRoot)), EEXIST);
+  for (const uint32_t type : {S_IFREG, S_IFIFO, S_IFSOCK}) {
+    const Node node = *tree_->MakeNode(*d.inode, Name(std::to_string(type)), type | 0640, 0, kRoot);
+    EXPECT_EQ(node.attributes.mode, type | 0640u);
+    EXPECT_EQ(node.inode->type(), type);
+  }
+  for (const uint32_t type : {S_IFCHR, S_IFBLK}) {
+    const dev_t device = makedev(200, 70000);
+    const Node node = *tree_->MakeNode(*d.inode, Name(std::to_string(type)), type | 0640, device, kRoot);
+    EXPECT_EQ(node.attributes.mode, type | 0640u);
+    EXPECT_EQ(node.attributes.rdev, device);
+  }
+  EXPECT_EQ(ErrorOf(tree_->MakeNode(root(), Name("x"), S_IFDIR | 0755, 0, kRoot)), EPERM);
+  EXPECT_EQ(ErrorOf(tree_->MakeNode(root(), Name("x"), S_IFLNK | 0777, 0, kRoot)), EINVAL);
+  EXPECT_EQ(ErrorOf(tree_->MakeNode(root(), Name("x"), S_IFMT, 0, kRoot)), EINVAL);
+}
+
+TEST_P(NamesTest, LinksAnythingButDirectories) {
+  Write(path("f"), "text");
+  ASSERT_EQ(symlink("/etc/passwd", path("l").c_str()), 0);
+  ASSERT_EQ(symlink("nowhere", path("dangling").c_str()), 0);
+  for (const char* name : {"f", "l", "dangling"}) {
+    const InodeRef file = Get(name);
+    const std::string other = std::string(name) + "2";
+    EXPECT_EQ(ErrorOf(tree_->Link(*file, root(), Name(other))), 0);
+    EXPECT_EQ(Get(other), file);
+    EXPECT_EQ(tree_->Stat(*file)->nlink, 2u);
+    EXPECT_EQ(ErrorOf(tree_->Link(*file, root(), Name(other))), EEXIST);
+  }
+  EXPECT_EQ(ErrorOf(tree_->Link(root(), root(), Name("d"))), EPERM);
+  const ScratchDirectory elsewhere(std::string(GetParam()) == "/tmp" ? "/dev/shm" : "/tmp");
+  auto other = MakeExport(elsewhere.path(), *broker_);
+  EXPECT_EQ(ErrorOf(tree_->Link(*Get("f"), *other->root(), Name("f"))), EXDEV);
+}
+
+TEST_P(NamesTest, RenamesBetweenDirectories) {
+  const InodeRef a = tree_->MakeDirectory(root(), Name("a"), 0755, kRoot)->inode;
+  const InodeRef b = tree_->MakeDirectory(*a, Name("b"), 0755, kRoot)->inode;
+  Write(path("a/b/f"), "text");
+  const InodeRef f = tree_->Lookup(*b, Name("f"))->inode;
+  EXPECT_EQ(ErrorOf(tree_->Rename(*b, Name("f"), root(), Name("g"))), 0);
+  EXPECT_EQ(Get("g"), f);
+  EXPECT_EQ(ErrorOf(tree_->Rename(root(), Name("a"), *b, Name("loop"))), EINVAL);
+  EXPECT_EQ(ErrorOf(tree_->Rename(root(), Name("none"), root(), Name("x"))), ENOENT);
+  EXPECT_EQ(ErrorOf(tree_->Rename(root(), Name("g"), root(), Name("a"))), EISDIR);
+  EXPECT_EQ(ErrorOf(tree_->Rename(root(), Name("a"), root(), Name("g"))), ENOTDIR);
+  EXPECT_EQ(ErrorOf(tree_->Rename(*a, Name("b"), root(), Name("c"))), 0);
+  EXPECT_EQ(tree_->Parent(*b)->inode, tree_->root());
+}
+
+TEST_P(NamesTest, RemovesByKind) {
+  const InodeRef d = tree_->MakeDirectory(root(), Name("d"), 0755, kRoot)->inode;
+  Write(path("d/f"), "");
+  EXPECT_EQ(ErrorOf(tree_->Unlink(root(), Name("d"))), EISDIR);
+  EXPECT_EQ(ErrorOf(tree_->RemoveDirectory(root(), Name("d"))), ENOTEMPTY);
+  EXPECT_EQ(ErrorOf(tree_->RemoveDirectory(*d, Name("f"))), ENOTDIR);
+  EXPECT_EQ(ErrorOf(tree_->Unlink(*d, Name("f"))), 0);
+  EXPECT_EQ(ErrorOf(tree_->Unlink(*d, Name("f"))), ENOENT);
+  EXPECT_EQ(ErrorOf(tree_->RemoveDirectory(root(), Name("d"))), 0);
+  // In a directory that is gone nothing can be made.
+  EXPECT_EQ(ErrorOf(tree_->MakeDirectory(*d, Name("x"), 0755, kRoot)), ENOENT);
+  EXPECT_EQ(tree_->Stat(*d)->nlink, 0u);
+}
+
+TEST_P(NamesTest, ActsOnlyOnTheSameFile) {
+  Write(path("f"), "old");
+  const InodeRef f = Get("f");
+  // Replaced by another file of that name.
+  ASSERT_EQ(rename(path("f").c_str(), path("moved").c_str()), 0);
+  EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("f"), *f)), ENOENT);
+  Write(path("f"), "new");
+  EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("f"), *f)), ESTALE);
+  EXPECT_EQ(ErrorOf(tree_->RenameIfSame(root(), Name("f"), *f, root(), Name("g"))), ESTALE);
+  ASSERT_EQ(symlink("moved", path("s").c_str()), 0);
+  EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("s"), *f)), ESTALE);
+  EXPECT_EQ(Read(path("f")), "new");
+
+  EXPECT_EQ(ErrorOf(tree_->RenameIfSame(root(), Name("moved"), *f, root(), Name("g"))), 0);
+  EXPECT_EQ(Get("g"), f);
+  EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("g"), *f)), 0);
+  EXPECT_EQ(ErrorOf(Find("g")), ENOENT);
+
+  const InodeRef d = tree_->MakeDirectory(root(), Name("d"), 0755, kRoot)->inode;
+  EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("d"), *d)), 0);
+  EXPECT_EQ(ErrorOf(Find("d")), ENOENT);
+}
+
+}  // namespace
+}  // namespace virtfs::host
