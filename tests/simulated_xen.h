@@ -13,8 +13,6 @@
 // Threads: one, except where said. Every wait has a bound; none sleeps for luck.
 #pragma once
 
-#include <xenstore.h>
-
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -24,6 +22,10 @@
 
 #include "xensim/machine.h"
 #include "xensim/report.h"
+
+extern "C" {
+#include <xenstore.h>
+}
 
 namespace virtfs {
 
