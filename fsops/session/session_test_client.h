@@ -193,7 +193,7 @@ class SessionTest : public ::testing::Test {
     return lstat(Host(name).c_str(), &stat) == 0;
   }
   std::string HostRead(std::string_view name) const {
-    const UniqueFd fd(open(Host(name).c_str(), O_RDONLY));
+    const UniqueFd fd(open(Host(name).c_str(), O_RDONLY | O_NONBLOCK));
     std::string text(1 << 20, '\0');
     const ssize_t size = read(fd.get(), text.data(), text.size());
     text.resize(size < 0 ? 0 : static_cast<size_t>(size));
