@@ -147,8 +147,8 @@ template <HasFields M>
 bool ReadFields(Reader& reader, M& message) {
   // A copy stays in registers; `reader` itself might, for all the compiler knows, lie in the message being written.
   Reader at = reader;
-  const auto read = [&](const auto& field) {
-    if constexpr (field.kOptional) {
+  const auto read = [&]<typename Field>(const Field& field) {
+    if constexpr (Field::kOptional) {
       if (at.left() == 0) return true;
     }
     return at.Read(field.Of(message));
