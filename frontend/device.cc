@@ -1,0 +1,318 @@
+#include "frontend/device.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "xen/io/virtfs.h"
+#include "xenstore/number.h"
+
+namespace virtfs::frontend {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using xenstore::State;
+
+constexpr char kDevices[] = "device/" XEN_VIRTFS_DEVICE_TYPE;
+// For the replies to requests in flight when the device is to close.
+constexpr milliseconds kDrainTime(5'000);
+// Another process that uses the share may end without a change in xenstore.
+constexpr milliseconds kLockRetry(100);
+
+State ParseState(const Result<std::string>& value) {
+  if (!value.ok()) return State::kUnknown;
+  const std::optional<uint32_t> number = xenstore::ParseNumber(*value, 0, static_cast<uint32_t>(State::kClosed));
+  return number ? static_cast<State>(*number) : State::kUnknown;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Device>> Device::Connect(const DeviceOptions& options) {
+  absl::StatusOr<std::unique_ptr<xenstore::Store>> store = xenstore::Store::Open();
+  if (!store.ok()) return store.status();
+  UniqueFd stop(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!stop.ok()) return absl::InternalError(absl::StrCat("cannot make an eventfd: ", Errno::Last().message()));
+  std::unique_ptr<Device> device(new Device(options, *std::move(store), std::move(stop)));
+  const Deadline deadline = steady_clock::now() + options.timeout;
+  absl::Status status = device->FindByTag(deadline);
+  if (status.ok()) status = device->ConnectBy(deadline);
+  if (!status.ok()) return status;
+  return device;
+}
+
+Device::Device(DeviceOptions options, std::unique_ptr<xenstore::Store> store, UniqueFd stop)
+    : options_(std::move(options)), store_(std::move(store)), stop_(std::move(stop)) {}
+
+Device::~Device() {
+  static_cast<void>(Close());
+  // Pages that a backend may still write to must stay granted; the kernel takes them back when the process ends.
+  if (!pages_are_ours_) static_cast<void>(ring_.release());
+}
+
+absl::Status Device::FindByTag(Deadline deadline) {
+  if (!store_->Watch(kDevices, "devices").ok()) return absl::UnavailableError("cannot watch xenstore");
+  for (;;) {
+    std::vector<std::string> tags;
+    const Result<std::vector<std::string>> devices = store_->List(kDevices);
+    for (const std::string& devid : devices.ok() ? *devices : std::vector<std::string>()) {
+      const std::string dir = absl::StrCat(kDevices, "/", devid);
+      const Result<std::string> tag = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_TAG));
+      if (!tag.ok()) continue;
+      tags.push_back(*tag);
+      const Result<std::string> backend = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND));
+      const Result<std::string> id = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND_ID));
+      const std::optional<uint32_t> number = id.ok() ? xenstore::ParseNumber(*id, 0, 0x7fef) : std::nullopt;
+      // The state comes last: without it the toolstack has not finished.
+      if (*tag != options_.tag || !backend.ok() || !number || !store_->Exists(dir + "/" XEN_VIRTFS_NODE_STATE))
+        continue;
+      frontend_dir_ = dir;
+      backend_dir_ = *backend;
+      backend_id_ = *number;
+      store_->Unwatch(kDevices, "devices");
+      if (!store_->Watch(backend_dir_ + "/" XEN_VIRTFS_NODE_STATE, "backend").ok()) {
+        return absl::UnavailableError("cannot watch the backend's state");
+      }
+      return absl::OkStatus();
+    }
+    if (steady_clock::now() >= deadline) {
+      const std::string others =
+          tags.empty() ? "this guest has no share" : absl::StrCat("this guest has: ", absl::StrJoin(tags, ", "));
+      return absl::NotFoundError(absl::StrCat("no share with the tag '", options_.tag, "'; ", others));
+    }
+    AwaitChange(deadline);
+  }
+}
+
+// Makes a connection out of none.
+absl::Status Device::ConnectBy(Deadline deadline) {
+  for (;;) {
+    absl::Status status = PrepareToConnect(deadline);
+    if (status.ok()) status = CreateRing();
+    if (status.ok()) {
+      pages_are_ours_ = false;
+      status = WriteNodes();
+    }
+    if (!status.ok()) return status;
+    State state = BackendState();
+    while (state == State::kInitWait && steady_clock::now() < deadline) {
+      AwaitChange(deadline);
+      state = BackendState();
+    }
+    if (state == State::kConnected) {
+      const Result<std::string> id = ReadBackend(XEN_VIRTFS_NODE_SESSION_ID);
+      if (!id.ok()) return absl::UnavailableError("the backend published no session-id");
+      session_goes_on_ = !session_id_.empty() && session_id_ == *id;
+      session_id_ = *id;
+      if (!LockShare()) return absl::AbortedError("another process of this guest took the share");
+      if (!WriteState(State::kConnected).ok()) return absl::AbortedError("the share was detached");
+      follower_ = std::thread(&Device::Follow, this);
+      return absl::OkStatus();
+    }
+    // It looked at our nodes and went; it may also have begun anew for reasons of its own.
+    while (state != State::kClosed && state != State::kUnknown && steady_clock::now() < deadline) {
+      AwaitChange(deadline);
+      state = BackendState();
+    }
+    EndConnection(state);
+    if (steady_clock::now() >= deadline || state != State::kClosed) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("the backend does not connect (it is in state ", xenstore::NameOf(state), ")"));
+    }
+  }
+}
+
+// Waits until the backend is InitWait and no other process of this guest uses the share.
+absl::Status Device::PrepareToConnect(Deadline deadline) {
+  bool reset = false;
+  for (;;) {
+    const State backend = BackendState();
+    const bool locked = LockShare();
+    if (locked && backend == State::kInitWait) return absl::OkStatus();
+    // A former process did not close: let the backend see that it is gone.
+    const State frontend = FrontendState();
+    if (locked && !reset &&
+        (frontend == State::kInitialised || frontend == State::kConnected || frontend == State::kClosing)) {
+      if (!WriteState(State::kInitialising).ok()) return absl::NotFoundError("the share was detached");
+      reset = true;
+    }
+    const auto now = steady_clock::now();
+    if (now >= deadline) {
+      if (!locked) return absl::DeadlineExceededError("another process of this guest uses the share");
+      return absl::DeadlineExceededError(
+          absl::StrCat("the backend is not ready (it is in state ", xenstore::NameOf(backend), ")"));
+    }
+    AwaitChange(locked ? deadline : std::min<Deadline>(deadline, now + kLockRetry));
+  }
+}
+
+// Takes the lock of the session that the backend has published; true if it is ours.
+bool Device::LockShare() {
+  const Result<std::string> id = ReadBackend(XEN_VIRTFS_NODE_SESSION_ID);
+  if (!id.ok()) return true;  // The backend has not begun: there is nothing to lock.
+  if (lock_.ok() && locked_id_ == *id) return true;
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  // Abstract: the first byte is 0.
+  const std::string name = absl::StrCat("xen-virtfs/", *id).substr(0, sizeof(address.sun_path) - 1);
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  UniqueFd lock(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  if (bind(lock.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) return false;
+  lock_ = std::move(lock);
+  locked_id_ = *id;
+  return true;
+}
+
+absl::StatusOr<uint32_t> Device::ReadOffer(const char* node, uint32_t min, uint32_t max,
+                                           std::optional<uint32_t> absent) {
+  const Result<std::string> value = ReadBackend(node);
+  if (!value.ok() && absent) return *absent;
+  const std::optional<uint32_t> number = value.ok() ? xenstore::ParseNumber(*value, min, max) : std::nullopt;
+  if (!number) return absl::FailedPreconditionError(absl::StrCat("the backend's node ", node, " is missing or bad"));
+  return *number;
+}
+
+absl::Status Device::CreateRing() {
+  const Result<std::string> versions = ReadBackend(XEN_VIRTFS_NODE_VERSIONS);
+  const std::string list = versions.ok() ? absl::StrCat(",", *versions, ",") : "";
+  if (list.find("," XEN_VIRTFS_VERSION ",") == std::string::npos) {
+    return absl::FailedPreconditionError("the backend offers no version of virtfs that is known here");
+  }
+  const absl::StatusOr<uint32_t> slots =
+      ReadOffer(XEN_VIRTFS_NODE_MAX_CHAIN_SLOTS, XEN_VIRTFS_MIN_CHAIN_SLOTS, XEN_VIRTFS_MAX_CHAIN_SLOTS, std::nullopt);
+  if (!slots.ok()) return slots.status();
+  const absl::StatusOr<uint32_t> persistent = ReadOffer(XEN_VIRTFS_NODE_FEATURE_PERSISTENT, 0, 1, 0);
+  if (!persistent.ok()) return persistent.status();
+  RingOptions options;
+  options.backend = backend_id_;
+  options.max_chain_slots = *slots;
+  options.persistent = options_.persistent && *persistent == 1;
+  absl::StatusOr<std::unique_ptr<RingClient>> ring = RingClient::Create(options);
+  if (!ring.ok()) return ring.status();
+  ring_ = *std::move(ring);
+  return absl::OkStatus();
+}
+
+absl::Status Device::WriteNodes() {
+  const bool persistent = ring_->persistent();
+  const std::pair<const char*, std::string> nodes[] = {
+      {XEN_VIRTFS_NODE_VERSION, XEN_VIRTFS_VERSION},
+      {XEN_VIRTFS_NODE_RING_REF, absl::StrCat(ring_->ring_ref())},
+      {XEN_VIRTFS_NODE_EVENT_CHANNEL, absl::StrCat(ring_->event_channel())},
+      {XEN_VIRTFS_NODE_FEATURE_PERSISTENT, persistent ? "1" : "0"},
+      {XEN_VIRTFS_NODE_STATE, absl::StrCat(static_cast<uint32_t>(State::kInitialised))},
+  };
+  // A former frontend's, which would say otherwise.
+  const char* const stale[] = {XEN_VIRTFS_NODE_RING_PAGE_ORDER, XEN_VIRTFS_NODE_MULTI_QUEUE_NUM_QUEUES};
+  const Result<void> written = store_->Transact([&]() -> Result<void> {
+    if (Result<std::string> seen = store_->Read(frontend_dir_ + "/" XEN_VIRTFS_NODE_BACKEND); !seen.ok()) {
+      return seen.error();
+    }
+    for (const char* node : stale) {
+      if (Result<void> removed = store_->Remove(absl::StrCat(frontend_dir_, "/", node)); !removed.ok()) return removed;
+    }
+    for (const auto& [node, value] : nodes) {
+      if (Result<void> set = store_->Write(absl::StrCat(frontend_dir_, "/", node), value); !set.ok()) return set;
+    }
+    return {};
+  });
+  if (written.ok()) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat("cannot write the share's nodes: ", written.error().message()));
+}
+
+// The thread of a connection, from Connected to Closed.
+void Device::Follow() {
+  Deadline give_up = Deadline::max();
+  bool closing = false;
+  for (;;) {
+    const State backend = BackendState();
+    if (backend == State::kClosed || backend == State::kUnknown || store_->lost()) {
+      EndConnection(backend);
+      return;
+    }
+    pollfd stop = {stop_.get(), POLLIN, 0};
+    const bool stopped = poll(&stop, 1, 0) == 1;
+    const bool failed = !ring_->fault().empty();
+    if (!closing && (stopped || failed || backend == State::kClosing)) {
+      ring_->Shut();
+      // Unanswered requests fail; their pages stay where they are until the backend is Closed.
+      if (!ring_->WaitIdle(steady_clock::now() + kDrainTime)) ring_->Fail("it did not answer in time to close");
+      static_cast<void>(WriteState(State::kClosing));
+      closing = true;
+      give_up = steady_clock::now() + options_.timeout;
+    }
+    if (steady_clock::now() >= give_up) return;
+    // Once it is closing, stop and failure are no news, and stay readable.
+    AwaitChange(give_up, !closing);
+  }
+}
+
+void Device::EndConnection(State backend) {
+  ring_->Fail(absl::StrCat("it went to state ", xenstore::NameOf(backend)));
+  // Without xenstore, nobody can tell. In InitWait it may be mapping them just now.
+  pages_are_ours_ = !store_->lost() && backend != State::kInitWait;
+  static_cast<void>(WriteState(State::kClosed));
+}
+
+absl::Status Device::Close() {
+  if (!follower_.joinable()) return absl::OkStatus();
+  const std::string fault = ring_->fault();
+  const uint64_t one = 1;
+  static_cast<void>(write(stop_.get(), &one, sizeof(one)));
+  follower_.join();
+  uint64_t count;
+  static_cast<void>(read(stop_.get(), &count, sizeof(count)));
+  if (!pages_are_ours_) return absl::DeadlineExceededError("the backend does not close");
+  if (!fault.empty()) return absl::AbortedError(absl::StrCat("the backend ended the connection: ", fault));
+  return absl::OkStatus();
+}
+
+absl::Status Device::Reconnect() {
+  static_cast<void>(Close());
+  if (!pages_are_ours_) return absl::DeadlineExceededError("the backend does not close");
+  ring_.reset();
+  return ConnectBy(steady_clock::now() + options_.timeout);
+}
+
+State Device::BackendState() { return ParseState(ReadBackend(XEN_VIRTFS_NODE_STATE)); }
+
+State Device::FrontendState() { return ParseState(store_->Read(frontend_dir_ + "/" XEN_VIRTFS_NODE_STATE)); }
+
+// Never brings back a directory that the toolstack has removed.
+Result<void> Device::WriteState(State state) {
+  return store_->Transact([&]() -> Result<void> {
+    if (Result<std::string> seen = store_->Read(frontend_dir_ + "/" XEN_VIRTFS_NODE_BACKEND); !seen.ok()) {
+      return seen.error();
+    }
+    return store_->Write(frontend_dir_ + "/" XEN_VIRTFS_NODE_STATE, absl::StrCat(static_cast<uint32_t>(state)));
+  });
+}
+
+void Device::AwaitChange(Deadline deadline, bool or_end) {
+  pollfd fds[3] = {{store_->watch_fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
+  if (or_end) {
+    fds[1].fd = stop_.get();
+    fds[2].fd = ring_->failed_fd();
+  }
+  int timeout = -1;
+  if (deadline != Deadline::max()) {
+    const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();
+    timeout = static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
+  }
+  poll(fds, 3, timeout);
+  while (store_->NextWatch()) {
+  }
+}
+
+}  // namespace virtfs::frontend

@@ -1,0 +1,99 @@
+// Device: a share as the guest's xenbus sees it: found by its tag, connected, closed in order, connected again.
+//
+// While it is connected a thread of its own follows the backend's state. When the backend wants to close, dies, or
+// breaks the rules of the ring, requests in flight are answered or fail, both ends close as docs/virtfs.md section 12.4
+// has it, and the pages are kept until the backend is Closed.
+//
+// A share belongs to one process of the guest at a time; the next waits for it. The lock is an abstract unix socket,
+// named by the session-id, which the kernel releases with the process; so a successor of a killed process gets through.
+//
+// Errors: absl::Status, a sentence for who called the command. NotFound: no such tag. DeadlineExceeded: the backend, or
+// another process of this guest, took too long.
+// Threads: one at a time; ring() may be used from all.
+// Trust: the backend's nodes are read against their bounds.
+// Source: docs/virtfs.md, sections 11 to 13.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
+#include "frontend/ring_client.h"
+#include "xenstore/paths.h"
+#include "xenstore/store.h"
+
+namespace virtfs::frontend {
+
+struct DeviceOptions {
+  std::string tag;
+  // For each wait: for the device to appear, for the backend to connect, for it to close.
+  std::chrono::milliseconds timeout{10'000};
+  // Offers to reuse grants. Off only to try the slow way.
+  bool persistent = true;
+};
+
+class Device {
+ public:
+  // Waits for the share `options.tag` and connects it.
+  static absl::StatusOr<std::unique_ptr<Device>> Connect(const DeviceOptions& options);
+
+  // Closes, if that was not done.
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  // The connection; void after Close, replaced by Reconnect.
+  RingClient& ring() { return *ring_; }
+
+  const std::string& session_id() const { return session_id_; }
+  // After Reconnect: the session of the last connection goes on, so fids still stand.
+  bool session_goes_on() const { return session_goes_on_; }
+
+  // Waits for what is in flight and closes both ends. Also of a connection that has ended by itself: then it says why.
+  absl::Status Close();
+
+  // After a connection has ended: closes it, and connects anew when the backend is ready.
+  absl::Status Reconnect();
+
+ private:
+  Device(DeviceOptions options, std::unique_ptr<xenstore::Store> store, UniqueFd stop);
+
+  absl::Status FindByTag(Deadline deadline);
+  absl::Status ConnectBy(Deadline deadline);
+  absl::Status PrepareToConnect(Deadline deadline);
+  absl::Status CreateRing();
+  absl::Status WriteNodes();
+  bool LockShare();
+  void Follow();
+  void EndConnection(xenstore::State backend);
+
+  Result<std::string> ReadBackend(const char* node) { return store_->Read(backend_dir_ + "/" + node); }
+  absl::StatusOr<uint32_t> ReadOffer(const char* node, uint32_t min, uint32_t max, std::optional<uint32_t> absent);
+  xenstore::State BackendState();
+  xenstore::State FrontendState();
+  Result<void> WriteState(xenstore::State state);
+  // Waits for a change in xenstore; or also for stop_ and for the failure of the ring.
+  void AwaitChange(Deadline deadline, bool or_end = false);
+
+  const DeviceOptions options_;
+  std::unique_ptr<xenstore::Store> store_;  // Of the following thread, while it runs.
+  UniqueFd stop_;                           // Written to end that thread.
+  std::string frontend_dir_;
+  std::string backend_dir_;
+  uint32_t backend_id_ = 0;
+  std::string session_id_;
+  bool session_goes_on_ = false;
+  std::string locked_id_;
+  UniqueFd lock_;
+  std::unique_ptr<RingClient> ring_;
+  std::thread follower_;
+  bool pages_are_ours_ = true;  // No backend can touch what was granted. The thread's, while it runs.
+};
+
+}  // namespace virtfs::frontend

@@ -1,0 +1,44 @@
+#include "frontend/event_channel.h"
+
+#include <fcntl.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/errno.h"
+
+extern "C" {
+#include <xenevtchn.h>
+}
+
+namespace virtfs::frontend {
+
+absl::StatusOr<std::unique_ptr<EventChannel>> EventChannel::Create(uint32_t backend) {
+  xenevtchn_handle* handle = xenevtchn_open(nullptr, 0);
+  if (handle == nullptr) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot open the kernel's event channels (is the module xen-evtchn loaded?): ", Errno::Last().message()));
+  }
+  const int port = xenevtchn_bind_unbound_port(handle, backend);
+  if (port < 0) {
+    const Errno error = Errno::Last();
+    xenevtchn_close(handle);
+    return absl::UnavailableError(
+        absl::StrCat("cannot make an event channel for domain ", backend, ": ", error.message()));
+  }
+  // Acknowledge must not wait when another thread's event was all there was.
+  const int fd = xenevtchn_fd(handle);
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  return std::unique_ptr<EventChannel>(new EventChannel(handle, static_cast<uint32_t>(port)));
+}
+
+EventChannel::~EventChannel() { xenevtchn_close(handle_); }
+
+void EventChannel::Notify() { xenevtchn_notify(handle_, port_); }
+
+int EventChannel::fd() const { return xenevtchn_fd(handle_); }
+
+void EventChannel::Acknowledge() {
+  const int port = xenevtchn_pending(handle_);
+  if (port >= 0) xenevtchn_unmask(handle_, static_cast<evtchn_port_t>(port));
+}
+
+}  // namespace virtfs::frontend

@@ -1,0 +1,423 @@
+#include "frontend/ring_client.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/errno.h"
+#include "protocol/codec.h"
+
+namespace virtfs::frontend {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr size_t kPage = XEN_VIRTFS_PAGE_SIZE;
+constexpr uint32_t kReservedSlots = XEN_VIRTFS_RESERVED_SLOTS;
+// A Tflush and a Tclunk take a page each.
+constexpr uint32_t kReservedPages = 2;
+// One page of payload beside those, and one for the heads.
+constexpr uint32_t kLeastPages = 8;
+// Longer than a backend that polls needs for a small request; what takes longer is worth a sleep.
+constexpr std::chrono::microseconds kMaxPatience(50);
+
+// The id of a chain's slot: which chain, and which of its slots.
+constexpr uint16_t SlotId(size_t chain, size_t position) { return static_cast<uint16_t>(chain | position << 8); }
+
+// Milliseconds for poll(2), rounded up; -1 for ever.
+int PollTimeout(Deadline deadline) {
+  if (deadline == Deadline::max()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<RingClient>> RingClient::Create(const RingOptions& options) {
+  UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  UniqueFd failed_event(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!wake.ok() || !failed_event.ok()) {
+    return absl::InternalError(absl::StrCat("cannot make an eventfd: ", Errno::Last().message()));
+  }
+  std::unique_ptr<RingClient> client(new RingClient(options, std::move(wake), std::move(failed_event)));
+
+  auto grants = GrantHandle::Open();
+  if (!grants.ok()) return grants.status();
+  client->grants_ = *std::move(grants);
+  auto event_channel = EventChannel::Create(options.backend);
+  if (!event_channel.ok()) return event_channel.status();
+  client->event_channel_ = *std::move(event_channel);
+
+  const auto create_pool = [&](uint32_t want, uint32_t least, bool writable, std::unique_ptr<PagePool>& pool) {
+    auto created = PagePool::Create(*client->grants_, options.backend, want, least, writable);
+    if (created.ok()) pool = *std::move(created);
+    return created.status();
+  };
+  absl::Status status = create_pool(1, 1, true, client->ring_page_);
+  if (status.ok()) status = create_pool(options.pages, kLeastPages, options.persistent, client->request_pool_);
+  if (status.ok() && !options.persistent) status = create_pool(options.pages, kLeastPages, true, client->reply_pool_);
+  if (!status.ok()) return status;
+
+  client->ring_ = std::make_unique<Ring>(client->ring_page_->page(0));
+  // docs/virtfs.md, section 10.4: one slot and page for the head, one slot for the other half, and all others payload.
+  const uint32_t pages = std::min(client->request_pool_->size(), client->reply_pool().size());
+  const uint32_t slots = std::min({options.max_chain_slots, Ring::kSlots - kReservedSlots, pages - kReservedPages + 1});
+  client->max_msize_ = (slots - 2) * kPage + p9::kIoHeaderSize;
+  return client;
+}
+
+RingClient::RingClient(const RingOptions& options, UniqueFd wake, UniqueFd failed_event)
+    : options_(options), wake_(std::move(wake)), failed_event_(std::move(failed_event)) {
+  for (size_t id = kMaxChains; id > 0; --id) free_chains_.push_back(static_cast<ChainId>(id - 1));
+}
+
+RingClient::~RingClient() = default;
+
+void RingClient::Submit(RingCall& call) {
+  std::unique_lock lock(mutex_);
+  ++in_flight_;
+  ++statistics_.calls;
+  call.done_ = false;
+  scratch_layout_.Assign({call.head.size(), call.payload.size(), call.reply.size(), call.data.size()},
+                         reply_pool_ == nullptr);
+  if (shut_ || failed_) {
+    Complete(call, EIO);
+  } else if (!EverFits(call, scratch_layout_)) {
+    Complete(call, EMSGSIZE);
+  } else {
+    std::deque<RingCall*>& queue = call.urgent ? urgent_queue_ : queue_;
+    if (!queue.empty() || !TryPush(call)) queue.push_back(&call);
+    Publish();
+  }
+  RunCallbacks(lock);
+}
+
+bool RingClient::EverFits(const RingCall& call, const ChainLayout& layout) const {
+  if (layout.slots() > std::min(options_.max_chain_slots, Ring::kSlots - kReservedSlots)) return false;
+  if (call.head.size() < p9::kHeaderSize || call.reply.size() < p9::kErrorReplySize) return false;
+  if (reply_pool_ == nullptr) {
+    return size_t{layout.request_pages} + layout.reply_pages + kReservedPages <= request_pool_->size();
+  }
+  return layout.request_pages + kReservedPages <= request_pool_->size() &&
+         layout.reply_pages + kReservedPages <= reply_pool_->size();
+}
+
+// Gives `call` pages and slots, if there are enough.
+bool RingClient::TryPush(RingCall& call) {
+  scratch_layout_.Assign({call.head.size(), call.payload.size(), call.reply.size(), call.data.size()},
+                         reply_pool_ == nullptr);
+  const ChainLayout& layout = scratch_layout_;
+  const uint32_t kept_pages = call.urgent ? 0 : kReservedPages;
+  if (free_chains_.empty() || layout.slots() + (call.urgent ? 0 : kReservedSlots) > ring_->free_slots()) return false;
+  if (reply_pool_ == nullptr) {
+    if (layout.request_pages + layout.reply_pages + kept_pages > request_pool_->free()) return false;
+  } else if (layout.request_pages + kept_pages > request_pool_->free() ||
+             layout.reply_pages + kept_pages > reply_pool_->free()) {
+    return false;
+  }
+
+  const ChainId id = free_chains_.back();
+  free_chains_.pop_back();
+  Chain& chain = chains_[id];
+  chain.call = &call;
+  chain.received = false;
+  chain.error = 0;
+  chain.fault = nullptr;
+  std::swap(chain.layout, scratch_layout_);
+  const size_t pages = size_t{chain.layout.request_pages} + chain.layout.reply_pages;
+  for (size_t page = 0; page < pages; ++page) chain.pages.push_back(PoolOf(chain.layout, page).Allocate());
+  ScatterRequest(chain);
+
+  scratch_slots_.clear();
+  const auto add = [&](const Segment& segment, uint16_t flags) {
+    const uint32_t gref = PoolOf(chain.layout, segment.page).gref(chain.pages[segment.page]);
+    scratch_slots_.push_back({gref, segment.offset, static_cast<uint16_t>(flags | XEN_VIRTFSF_MORE),
+                              SlotId(id, scratch_slots_.size()), segment.size});
+  };
+  for (const Segment& segment : chain.layout.request) add(segment, 0);
+  for (const Segment& segment : chain.layout.reply) add(segment, XEN_VIRTFSF_WRITE);
+  scratch_slots_.back().flags &= static_cast<uint16_t>(~XEN_VIRTFSF_MORE);
+  ring_->Push(scratch_slots_);
+  pushed_ = true;
+  statistics_.request_bytes += call.head.size() + call.payload.size();
+  return true;
+}
+
+void RingClient::PushQueued() {
+  for (std::deque<RingCall*>* queue : {&urgent_queue_, &queue_}) {
+    while (!queue->empty() && TryPush(*queue->front())) queue->pop_front();
+  }
+}
+
+void RingClient::Publish() {
+  if (!std::exchange(pushed_, false)) return;
+  if (ring_->Publish()) {
+    event_channel_->Notify();
+    ++statistics_.notifications;
+  }
+}
+
+bool RingClient::WaitUntil(RingCall& call, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  return WaitLocked(lock, &call, deadline);
+}
+
+bool RingClient::WaitIdle(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  return WaitLocked(lock, nullptr, deadline);
+}
+
+// Waits for `call`, or if there is none until nothing is in flight.
+bool RingClient::WaitLocked(std::unique_lock<std::mutex>& lock, RingCall* call, Deadline deadline) {
+  while (!IsDone(call)) {
+    if (!receiving_) {
+      Receive(lock, call, deadline);
+    } else {
+      std::condition_variable& changed = call != nullptr ? call->changed_ : idle_;
+      if (call != nullptr) waiting_.push_back(call);
+      const auto ready = [&] { return IsDone(call) || !receiving_; };
+      if (deadline == Deadline::max()) {
+        changed.wait(lock, ready);
+      } else {
+        changed.wait_until(lock, deadline, ready);
+      }
+      if (call != nullptr) std::erase(waiting_, call);
+    }
+    if (!IsDone(call) && deadline != Deadline::max() && steady_clock::now() >= deadline) return false;
+  }
+  return true;
+}
+
+// Receives for everybody until `call` is done.
+void RingClient::Receive(std::unique_lock<std::mutex>& lock, const RingCall* call, Deadline deadline) {
+  receiving_ = true;
+  while (!IsDone(call) && !failed_) {
+    if (const char* fault = TakeResponses(); fault != nullptr) FailLocked(fault);
+    if (!received_.empty() || !callbacks_.empty()) {
+      FinishReceived(lock);
+    } else if (!failed_) {
+      if (deadline != Deadline::max() && steady_clock::now() >= deadline) break;
+      AwaitResponse(lock, deadline);
+    }
+  }
+  receiving_ = false;
+  if (!waiting_.empty()) {
+    waiting_.front()->changed_.notify_one();
+  } else {
+    idle_.notify_all();
+  }
+}
+
+// Polls, then sleeps, until there may be a response.
+void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline deadline) {
+  const std::chrono::nanoseconds patience = patience_;
+  lock.unlock();
+  const auto start = steady_clock::now();
+  for (int i = 1; steady_clock::now() - start < patience; ++i) {
+    if (ring_->Readable()) {
+      lock.lock();
+      return;
+    }
+    // The backend, or a thread of ours that has the next request, may want this processor.
+    if (i % 16 == 0) sched_yield();
+    __builtin_ia32_pause();
+  }
+  pollfd fds[2] = {{event_channel_->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+  const bool slept = ring_->Arm();
+  if (slept) poll(fds, 2, PollTimeout(deadline));
+  const auto waited = steady_clock::now() - start;
+  lock.lock();
+  if (fds[0].revents != 0) event_channel_->Acknowledge();
+  if (fds[1].revents != 0) {
+    uint64_t count;
+    static_cast<void>(read(wake_.get(), &count, sizeof(count)));
+  }
+  patience_ = waited <= kMaxPatience ? kMaxPatience : patience / 2;
+  if (slept) ++statistics_.sleeps;
+}
+
+// Takes all chains that are answered off the ring into received_. Returns what rule the backend broke, if any.
+const char* RingClient::TakeResponses() {
+  int available = ring_->Available();
+  if (available < 0) return "it answered more than it was asked, or took answers back";
+  while (available > 0) {
+    const xen_virtfsif_response first = ring_->Take();
+    const size_t id = first.id & 0xff;
+    if (first.id != SlotId(id, 0) || id >= kMaxChains) return "it answered with an id that no request has";
+    Chain& chain = chains_[id];
+    if (chain.call == nullptr || chain.received) return "it answered a request that is not in flight";
+    const int slots = static_cast<int>(chain.layout.slots());
+    if (slots > available) return "it answered a part of a chain";
+    for (int i = 1; i < slots; ++i) {
+      const xen_virtfsif_response next = ring_->Take();
+      if (next.id != SlotId(id, static_cast<size_t>(i)) || next.status != first.status) {
+        return "it answered one chain with different ids or statuses";
+      }
+    }
+    available -= slots;
+    chain.received = true;
+    chain.error = first.status == XEN_VIRTFS_STATUS_OKAY ? 0 : EIO;
+    received_.push_back(static_cast<ChainId>(id));
+  }
+  return nullptr;
+}
+
+// Copies and completes what was received, and uses the room for what is queued.
+void RingClient::FinishReceived(std::unique_lock<std::mutex>& lock) {
+  // Until a chain is freed below, nobody else touches it or its pages.
+  lock.unlock();
+  for (const ChainId id : received_) {
+    if (chains_[id].error == 0) CopyReply(chains_[id]);
+  }
+  lock.lock();
+  for (const ChainId id : received_) {
+    Chain& chain = chains_[id];
+    RingCall& call = *std::exchange(chain.call, nullptr);
+    if (chain.fault != nullptr) {
+      FailLocked(chain.fault);
+      chain.error = EIO;
+    }
+    for (size_t page = 0; page < chain.pages.size(); ++page) PoolOf(chain.layout, page).Release(chain.pages[page]);
+    chain.pages.clear();
+    free_chains_.push_back(id);
+    if (chain.error == 0) statistics_.reply_bytes += call.reply_size;
+    Complete(call, chain.error);
+  }
+  received_.clear();
+  if (!failed_) {
+    PushQueued();
+    Publish();
+  }
+  RunCallbacks(lock);
+}
+
+std::span<uint8_t> RingClient::BytesOf(const Chain& chain, const Segment& segment) const {
+  return PoolOf(chain.layout, segment.page).page(chain.pages[segment.page]).subspan(segment.offset, segment.size);
+}
+
+void RingClient::ScatterRequest(const Chain& chain) const {
+  std::span<const uint8_t> parts[] = {chain.call->head, chain.call->payload};
+  for (const Segment& segment : chain.layout.request) {
+    std::span<uint8_t> room = BytesOf(chain, segment);
+    for (std::span<const uint8_t>& part : parts) {
+      const size_t size = std::min(part.size(), room.size());
+      if (size > 0) std::memcpy(room.data(), part.data(), size);
+      part = part.subspan(size);
+      room = room.subspan(size);
+    }
+  }
+}
+
+// Copies a reply out of the shared pages: each byte once. The header is checked in the copy, before it is used.
+void RingClient::CopyReply(Chain& chain) const {
+  RingCall& call = *chain.call;
+  auto segment = chain.layout.reply.begin();
+  size_t used = 0;  // Of *segment.
+  const auto gather = [&](std::span<uint8_t> out) {
+    while (!out.empty()) {
+      const std::span<const uint8_t> bytes = BytesOf(chain, *segment).subspan(used);
+      const size_t size = std::min(out.size(), bytes.size());
+      std::memcpy(out.data(), bytes.data(), size);
+      out = out.subspan(size);
+      used += size;
+      if (used == segment->size) {
+        ++segment;
+        used = 0;
+      }
+    }
+  };
+  gather(call.reply);
+  const Result<p9::Header> reply = p9::ParseHeader(call.reply);
+  const Result<p9::Header> request = p9::ParseHeader(call.head);
+  if (!reply.ok() || reply->size > call.reply.size() + call.data.size()) {
+    chain.fault = "a reply is longer than its room, or no 9P message";
+  } else if (reply->tag != request->tag) {
+    chain.fault = "a reply has the tag of another request";
+  } else if (reply->type != request->type + 1 && reply->type != p9::Rlerror::kType) {
+    chain.fault = "a reply has the type of another request's";
+  } else {
+    call.reply_size = reply->size;
+    if (reply->size > call.reply.size()) gather(call.data.first(reply->size - call.reply.size()));
+  }
+}
+
+void RingClient::Complete(RingCall& call, int error) {
+  call.error = error;
+  if (call.on_done != nullptr) {
+    callbacks_.push_back(&call);
+    return;
+  }
+  // Under the lock: once it is released the waiting thread may destroy the call.
+  call.done_ = true;
+  call.changed_.notify_one();
+  if (--in_flight_ == 0) idle_.notify_all();
+}
+
+void RingClient::RunCallbacks(std::unique_lock<std::mutex>& lock) {
+  while (!callbacks_.empty()) {
+    const std::vector<RingCall*> calls = std::exchange(callbacks_, {});
+    lock.unlock();
+    for (RingCall* call : calls) call->on_done(*call);
+    lock.lock();
+    in_flight_ -= calls.size();
+    if (in_flight_ == 0) idle_.notify_all();
+  }
+}
+
+bool RingClient::Cancel(RingCall& call) {
+  std::unique_lock lock(mutex_);
+  if (std::erase(urgent_queue_, &call) + std::erase(queue_, &call) == 0) return false;
+  Complete(call, EINTR);
+  // What queued behind it may be smaller.
+  PushQueued();
+  Publish();
+  RunCallbacks(lock);
+  return true;
+}
+
+void RingClient::Shut() {
+  const std::lock_guard lock(mutex_);
+  shut_ = true;
+}
+
+void RingClient::Fail(std::string reason) {
+  std::unique_lock lock(mutex_);
+  FailLocked(std::move(reason));
+  RunCallbacks(lock);
+}
+
+void RingClient::FailLocked(std::string reason) {
+  if (std::exchange(failed_, true)) return;
+  fault_ = std::move(reason);
+  for (std::deque<RingCall*>* queue : {&urgent_queue_, &queue_}) {
+    for (RingCall* call : *queue) Complete(*call, EIO);
+    queue->clear();
+  }
+  for (Chain& chain : chains_) {
+    // A received chain is the receiver's. The pages of the others stay allocated: the backend may still write there.
+    if (chain.call != nullptr && !chain.received) Complete(*std::exchange(chain.call, nullptr), EIO);
+  }
+  for (const UniqueFd* event : {&wake_, &failed_event_}) {
+    const uint64_t one = 1;
+    static_cast<void>(write(event->get(), &one, sizeof(one)));
+  }
+}
+
+std::string RingClient::fault() const {
+  const std::lock_guard lock(mutex_);
+  return fault_;
+}
+
+RingStatistics RingClient::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+}  // namespace virtfs::frontend
