@@ -1,6 +1,7 @@
 #include "fsops/host/export.h"
 
 #include <linux/capability.h>
+#include <linux/mount.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -180,6 +181,48 @@ TEST_P(ExportTest, DepthDoesNotMatter) {
   EXPECT_EQ(Get("shallow"), made.node.inode);
   EXPECT_EQ(ErrorOf(tree_->Rename(root(), Name(name), root(), Name("top"))), 0);
   for (size_t i = chain.size() - 1; i > 0; --i) ASSERT_EQ(tree_->Parent(*chain[i])->inode, chain[i - 1]);
+}
+
+// As a server has it: the export is the top of a mount that is nowhere mounted.
+TEST_P(ExportTest, DetachedMount) {
+  const auto detach = [&](bool readonly) {
+    const auto tree = static_cast<int>(
+        syscall(SYS_open_tree, AT_FDCWD, path().c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    mount_attr attributes = {};
+    attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | (readonly ? MOUNT_ATTR_RDONLY : 0);
+    EXPECT_EQ(syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)), 0);
+    return UniqueFd(tree);
+  };
+  UniqueFd mount = detach(false);
+  ASSERT_TRUE(mount.ok());
+  tree_.reset();
+  broker_ = std::make_unique<LocalHandleBroker>(mount.get());
+  tree_ = *Export::Make(std::move(mount), OpenDirectory("/proc/self/fd"), *broker_, {.max_descriptors = 1});
+
+  const InodeRef d = tree_->MakeDirectory(root(), Name("d"), 0755, {0, 0})->inode;
+  const InodeRef e = tree_->MakeDirectory(*d, Name("e"), 0755, {0, 0})->inode;
+  const InodeRef f = tree_->Create(*e, Name("f"), kReadWrite, 0600, {1, 1})->node.inode;
+  const InodeRef null = tree_->MakeNode(root(), Name("null"), S_IFCHR | 0666, makedev(1, 3), {0, 0})->inode;
+  EXPECT_LE(tree_->held_descriptors(), 2u);
+  // All of these come back by their handles, on the same mount.
+  EXPECT_EQ(tree_->Parent(*e)->inode, d);
+  EXPECT_EQ(tree_->Parent(*d)->inode, tree_->root());
+  EXPECT_EQ(tree_->Parent(root())->inode, tree_->root());
+  EXPECT_EQ(ErrorOf(tree_->Link(*f, root(), Name("g"))), 0);
+  EXPECT_EQ(ErrorOf(tree_->Rename(*e, Name("f"), *d, Name("f"))), 0);
+  EXPECT_EQ(ErrorOf(tree_->Open(*f, kReadWrite)), 0);
+  EXPECT_EQ(ErrorOf(tree_->Open(*null, kReadWrite)), ENXIO);
+  ASSERT_EQ(rename(path("d").c_str(), beside("d").c_str()), 0);
+  EXPECT_EQ(ErrorOf(tree_->Parent(*d)), ENOENT);
+  ASSERT_EQ(rename(beside("d").c_str(), path("d").c_str()), 0);
+  EXPECT_EQ(tree_->Parent(*d)->inode, tree_->root());
+
+  // The mount alone makes it read-only as well.
+  auto readonly = *Export::Make(detach(true), OpenDirectory("/proc/self/fd"), *broker_, {});
+  const InodeRef g = readonly->Lookup(*readonly->root(), Name("g"))->inode;
+  EXPECT_EQ(ErrorOf(readonly->Open(*g, {.truncate = true})), EROFS);
+  EXPECT_EQ(ErrorOf(readonly->SetAttributes(*g, {.mode = 0})), EROFS);
+  EXPECT_EQ(ErrorOf(readonly->Create(*readonly->root(), Name("new"), kReadWrite, 0600, {0, 0})), EROFS);
 }
 
 // --- opening ---

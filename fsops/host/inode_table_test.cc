@@ -229,7 +229,7 @@ TEST_P(EvictionTest, TwentyThousandFilesAtTwoHundredAndFiftySixDescriptors) {
     const std::string name = std::to_string(d);
     dirs.push_back(tree_->MakeDirectory(*top, Name(name), 0755, {0, 0})->inode);
     for (int f = 0; f < 1000; ++f) {
-      Write(path("top/" + name + "/" + std::to_string(f)), "");
+      ASSERT_EQ(mknod(path("top/" + name + "/" + std::to_string(f)).c_str(), S_IFREG | 0644, 0), 0);
       const Node node = *tree_->Lookup(*dirs.back(), Name(std::to_string(f)));
       files.push_back(node.inode);
       numbers.push_back(node.attributes.ino);
@@ -374,6 +374,7 @@ TEST_P(EvictionTest, Hammer) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_GT(succeeded, kSteps / 2);
+  EXPECT_GT(spy_.reopens, kSteps / 10);
   EXPECT_EQ(tree_->inodes(), 1u);
   EXPECT_EQ(tree_->held_descriptors(), 1u);
 }

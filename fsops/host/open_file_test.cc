@@ -61,11 +61,15 @@ TEST_P(DirectoryTest, EntriesSayWhatTheyAre) {
   EXPECT_EQ(names, (std::set<std::string>{".", "..", "f", "d", "l", "p"}));
 }
 
-TEST_P(DirectoryTest, TenThousandWithAnyBuffer) {
-  for (int i = 0; i < 10000; ++i) Write(path("file-with-a-name-" + std::to_string(i)), "");
+TEST_P(DirectoryTest, ManyWithAnyBuffer) {
+  // ext4 has a tree of them long before; making more on a busy disk is what takes time.
+  const int count = std::string(GetParam()) == "/tmp" ? 2000 : 10000;
+  for (int i = 0; i < count; ++i) {
+    ASSERT_EQ(mknod(path("file-with-a-name-" + std::to_string(i)).c_str(), S_IFREG | 0644, 0), 0);
+  }
   const std::unique_ptr<OpenFile> dir = OpenRoot();
   const auto all = ReadAll(*dir);
-  ASSERT_EQ(all.size(), 10002u);
+  ASSERT_EQ(all.size(), static_cast<size_t>(count) + 2);
   EXPECT_EQ(ReadAll(*dir, 0, 1), all);             // as few as there can be at a time
   EXPECT_EQ(ReadAll(*dir, 0, 3500), all);          // msize 4096
   EXPECT_EQ(ReadAll(*dir, 0, 512 << 10), all);     // msize 512 KiB
