@@ -244,7 +244,10 @@ void ReleaseGrants(World& world, const Handle& handle) {
 
 void ReleaseGrantsOfDomain(World& world, uint32_t domid) {
   for (uint32_t ref = 0; ref < kPagesPerDomain; ++ref) {
-    if (WordOf(GrantOf(world, domid, ref)).state != GrantState::kFree) GiveUp(world, domid, ref);
+    Grant& grant = GrantOf(world, domid, ref);
+    if (WordOf(grant).state == GrantState::kFree) continue;
+    grant.notify = {};  // its kernel is dead and notifies nobody
+    GiveUp(world, domid, ref);
   }
 }
 

@@ -84,7 +84,7 @@ Handle* OpenHandle(World& world, HandleKind kind, uint32_t domid, bool cloexec, 
     errno = ENFILE;
     return nullptr;
   }
-  const uint32_t id = state.next_handle_id.fetch_add(1);
+  const uint32_t id = ++state.handles_opened * kMaxHandles + static_cast<uint32_t>(handle - state.handles);
   handle->kind = kind;
   virtfs::UniqueFd file = MakeFile(world, kind, id, cloexec ? O_CLOEXEC : 0);
   if (!file.ok()) return nullptr;
@@ -112,11 +112,8 @@ void CloseHandle(World& world, Handle& handle, virtfs::UniqueFd fd) {
 }
 
 Handle* FindHandle(World& world, uint32_t id) {
-  if (id == 0) return nullptr;
-  for (Handle& handle : world.state().handles) {
-    if (handle.id.load(std::memory_order_acquire) == id) return &handle;
-  }
-  return nullptr;
+  Handle& handle = world.state().handles[id % kMaxHandles];
+  return id != 0 && handle.id.load(std::memory_order_acquire) == id ? &handle : nullptr;
 }
 
 Handle* FindEvtchnHandle(World& world, uint64_t fifo_inode) {

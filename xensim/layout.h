@@ -85,7 +85,7 @@ inline constexpr uint32_t kUnrestricted = UINT32_MAX;
 
 // An open handle. It lives as long as its open file description: a lock on that tells the others.
 struct Handle {
-  std::atomic<uint32_t> id;  // unique for ever, 0: the record is free
+  std::atomic<uint32_t> id;  // its index here and, above that, a number never used before; 0: the record is free
   HandleKind kind;
   uint32_t domid;
   int32_t pid;
@@ -158,7 +158,7 @@ struct Port {
 
 struct State {
   pthread_mutex_t lock;
-  std::atomic<uint32_t> next_handle_id;
+  std::atomic<uint32_t> handles_opened;
   std::atomic<uint32_t> armed_faults;
   uint32_t use_cursor;
   Fault faults[kMaxFaults];

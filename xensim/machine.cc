@@ -215,7 +215,11 @@ absl::Status StartMachine(const Installation& installation, const std::string& m
     if (steady_clock::now() > bound) return absl::DeadlineExceededError("xenstored does not answer; see " + log);
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  return absl::OkStatus();
+  xs_handle* store = OpenStore(machine);
+  const bool made = store != nullptr && xs_write(store, XBT_NULL, "/local/domain/0/domid", "0", 1) &&
+                    xs_write(store, XBT_NULL, "/local/domain/0/name", "Domain-0", 8);
+  if (store != nullptr) xs_close(store);
+  return made ? absl::OkStatus() : Failed("cannot write domain 0's nodes");
 }
 
 absl::Status StartDomain(const Installation& installation, const std::string& machine, uint32_t domid,

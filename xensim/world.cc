@@ -50,7 +50,6 @@ bool World::Create(const std::string& directory) {
   auto* state = static_cast<State*>(MapFile(file.get(), sizeof(State)));
   if (state == nullptr) return false;
   // All other fields are right as zeros, which is what a fresh file holds.
-  state->next_handle_id = 1;
   for (Domain& domain : state->domains) domain.page_limit = kDefaultPageLimit;
   state->domains[0].state = DomainState::kAlive;
   const bool ok = InitializeLock(&state->lock);
