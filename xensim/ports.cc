@@ -19,10 +19,10 @@ bool Owns(World& world, const Handle& handle, uint32_t port) {
 
 void Raise(World& world, uint32_t domid, uint32_t number) {
   Port& port = PortOf(world, domid, number);
-  // As a hypercall would: what the sender published before (its ring's index) is visible before the flags are looked
-  // at. Without it both sides can miss each other, and a hang was seen.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  uint32_t flags = port.flags.load();
+  // As a hypercall is, this must be a full barrier before the flags are looked at: what the sender published before
+  // (its ring's index) is then seen by whoever unmasks. With a plain load both can miss each other, and a hang was
+  // seen.
+  uint32_t flags = port.flags.fetch_or(0, std::memory_order_seq_cst);
   for (;;) {
     if ((flags & kPortMasked) == 0) {
       if (port.flags.compare_exchange_weak(flags, kPortMasked)) break;
