@@ -54,27 +54,28 @@ Ring::Taken Ring::Fail(RingFault fault) {
 Ring::Taken Ring::Take(std::vector<Slot>& chain) {
   chain.clear();
   if (fault_ != RingFault::kNone) return Taken::kFault;
-  if (known_prod_ == req_cons_) {
+  const uint32_t cons = req_cons_.load(std::memory_order_relaxed);
+  if (known_prod_ == cons) {
     // Acquire: the slots were written before it. rsp_prod_ afterwards: see there.
     const uint32_t prod = Word<uint32_t>(kReqProd).load(std::memory_order_acquire);
-    const uint32_t unanswered = req_cons_ - rsp_prod_.load(std::memory_order_relaxed);
-    if (prod - req_cons_ > slots_ - unanswered) return Fail(RingFault::kOverflow);
+    const uint32_t unanswered = cons - rsp_prod_.load(std::memory_order_relaxed);
+    if (prod - cons > slots_ - unanswered) return Fail(RingFault::kOverflow);
     known_prod_ = prod;
-    if (prod == req_cons_) return Taken::kNothing;
+    if (prod == cons) return Taken::kNothing;
   }
-  for (uint32_t index = req_cons_;; ++index) {
+  for (uint32_t index = cons;; ++index) {
     // req_prod moves at chain boundaries only, so a chain that begins before a published index ends before it.
     if (index == known_prod_) return Fail(RingFault::kPartialChain);
     if (chain.size() == max_chain_slots_) return Fail(RingFault::kLongChain);
     chain.push_back(CopySlot(index));
     if ((chain.back().flags & XEN_VIRTFSF_MORE) == 0) break;
   }
-  req_cons_ += static_cast<uint32_t>(chain.size());
+  req_cons_.store(cons + static_cast<uint32_t>(chain.size()), std::memory_order_relaxed);
   return Taken::kChain;
 }
 
 bool Ring::Waiting() const {
-  return known_prod_ != req_cons_ || Word<uint32_t>(kReqProd).load(std::memory_order_relaxed) != req_cons_;
+  return Word<uint32_t>(kReqProd).load(std::memory_order_relaxed) != req_cons_.load(std::memory_order_relaxed);
 }
 
 // The frontend stores req_prod, full barrier, loads req_event; we store req_event, full barrier, load req_prod. One of
@@ -82,12 +83,15 @@ bool Ring::Waiting() const {
 // barrier on x86 (the store is an xchg) and on Arm (stlr, ldar), and ThreadSanitizer knows them, unlike fences.
 bool Ring::Sleepable() {
   if (fault_ != RingFault::kNone) return true;
-  Word<uint32_t>(kReqEvent).store(req_cons_ + 1, std::memory_order_seq_cst);
-  return Word<uint32_t>(kReqProd).load(std::memory_order_seq_cst) == req_cons_;
+  const uint32_t cons = req_cons_.load(std::memory_order_relaxed);
+  Word<uint32_t>(kReqEvent).store(cons + 1, std::memory_order_seq_cst);
+  return Word<uint32_t>(kReqProd).load(std::memory_order_seq_cst) == cons;
 }
 
 // The frontend notifies when its move of req_prod passes req_event - 1; it can have none below req_cons_ left to pass.
-void Ring::Busy() { Word<uint32_t>(kReqEvent).store(req_cons_, std::memory_order_relaxed); }
+void Ring::Busy() {
+  Word<uint32_t>(kReqEvent).store(req_cons_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
 
 bool Ring::Respond(std::span<const uint16_t> ids, int16_t status) {
   const uint32_t old_prod = rsp_prod_.load(std::memory_order_relaxed);

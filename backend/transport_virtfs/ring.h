@@ -5,7 +5,7 @@
 // memory; nothing that was written to the ring is read back. ring.h of Xen gives the layout only.
 //
 // Errors: a RingFault, after which nothing on the ring can be trusted. It stays: every later Take reports it again.
-// Threads: one at a time in Take, Sleepable, Busy and Waiting; one at a time in Respond; the two may run at once.
+// Threads: one at a time in Take, Sleepable and Busy; one at a time in Respond; any in Waiting; all of them at once.
 // Trust: the guest may write every byte of the pages at any moment.
 #pragma once
 
@@ -80,7 +80,7 @@ class Ring {
 
   RingFault fault_ = RingFault::kNone;
   uint32_t known_prod_ = 0;  // the last req_prod that was loaded and found good
-  uint32_t req_cons_ = 0;
+  std::atomic<uint32_t> req_cons_ = 0;
   // Moved by Respond before the shared word, so that Take, having seen requests that came because of a response, also
   // sees that the response's slots are free.
   std::atomic<uint32_t> rsp_prod_ = 0;

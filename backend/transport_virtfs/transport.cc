@@ -52,6 +52,8 @@ Transport::Taken Transport::Take(Request*& taken) {
   if (status == XEN_VIRTFS_STATUS_OKAY) {
     const Result<p9::Header> header = p9::ParseHeader({request.read.buffer.data(), p9::kHeaderSize});
     if (header.ok() && header->size <= chain.read_size) {
+      request.fetched = false;
+      request.retry_pause = {};
       request.size = header->size;
       request.type = header->type;
       request.frame = {request.read.buffer.data(), p9::kHeaderSize};
@@ -77,7 +79,7 @@ bool Transport::Fetch(Request& request) {
   request.scratch = {request.write.buffer.data(), size_t{bytes_.ReplyBound(request.capacity)}};
   request.head_size = 0;
   request.payload_size = 0;
-  request.retries = 0;
+  request.fetched = true;
   return true;
 }
 

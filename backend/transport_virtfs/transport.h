@@ -7,10 +7,11 @@
 //
 // Errors: a chain that cannot be served is answered with a status and forgotten. A RingFault ends everything: Take
 // reports it from then on.
-// Threads: Take, Waiting, Sleepable and Busy by one thread at a time; all else by any. A Request is its holder's.
+// Threads: Take, Sleepable and Busy by one thread at a time; all else by any. A Request is its holder's.
 // Trust: what comes out is private memory (Call::frame) or opaque (Payload); sizes in a Call have been checked.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -33,9 +34,10 @@ struct Request : Call {
   WriteHalf write;
   uint32_t size = 0;  // size[4] of the 9P request
   uint8_t type = 0;   // and its type
-  // For whoever holds the Request between Take and Answer.
-  uint64_t retry_at = 0;
-  uint32_t retries = 0;
+  bool fetched = false;
+  // For the pool, while a lease blocks the request.
+  std::chrono::steady_clock::time_point retry_at;
+  std::chrono::milliseconds retry_pause{};
 };
 
 class Transport {
@@ -59,6 +61,7 @@ class Transport {
   bool Waiting() const { return ring_.Waiting(); }
   bool Sleepable() { return ring_.Sleepable(); }
   void Busy() { ring_.Busy(); }
+  uint32_t slots() const { return ring_.slots(); }
   RingFault fault() const { return ring_.fault(); }
 
   // True: `request` can be served. False: it has been answered with a status, and is to be recycled.

@@ -1,0 +1,32 @@
+// Lock-down: what a server gives up before it reads a byte of its guest's.
+//
+// Afterwards the process has: an empty read-only root directory, so that no path leads anywhere; no network, and System
+// V objects, host name and cgroup view of its own; the capabilities of the table in lockdown.cc and no way to others
+// (no program that it could execute exists, and none would gain any); descriptors only as they were open before; no
+// core dumps, no tracers. What it does to files it does through descriptors: the export's detached mount, the directory
+// /proc/self/fd.
+//
+// The system calls that a server makes from here on, for the seccomp filter to come: those of fsops/host (its README),
+// epoll, eventfd, futex, clone3 for threads, mmap, munmap and madvise, ioctl on gntdev and evtchn, sendmsg and recvmsg
+// on the link, read and poll, prctl never again.
+//
+// Errors: a sentence for the operator; the process must not serve then.
+// Threads: before any but the first exists.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace virtfs::backend {
+
+struct LockdownOptions {
+  uint32_t max_descriptors = 4096;  // RLIMIT_NOFILE from then on
+};
+
+// Closes all descriptors from `first` on, and leaves the session of the terminal. At the very start.
+void DropInherited(int first);
+
+absl::Status LockDown(const LockdownOptions& options);
+
+}  // namespace virtfs::backend

@@ -1,0 +1,152 @@
+#include "backend/server/server.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "backend/link/broker_client.h"
+#include "backend/server/connection.h"
+#include "backend/server/lockdown.h"
+#include "backend/server/service.h"
+#include "backend/transport_virtfs/event_channel.h"
+#include "backend/transport_virtfs/xen_libraries.h"
+#include "fsops/host/credentials.h"
+#include "fsops/host/export.h"
+#include "fsops/session/session.h"
+
+namespace virtfs::backend {
+namespace {
+
+// How long the last answers may take, should a file system hang. Then the kernel ends us (SIGALRM).
+constexpr unsigned kStopSeconds = 10;
+
+// Descriptors besides those of files: the link, gntdev, the event channel, epoll, /proc/self/fd, stdio; and for each
+// thread two that an operation may hold for a moment.
+constexpr uint32_t kOwnDescriptors = 16;
+
+struct GrantHandle {
+  ~GrantHandle() {
+    if (handle != nullptr) xengnttab_close(handle);
+  }
+  xengnttab_handle* handle = nullptr;
+};
+
+class Server {
+ public:
+  explicit Server(UniqueFd link) : link_fd_(link.get()), keeper_(std::move(link)) {}
+
+  absl::Status Run();
+
+  void TellFault(std::string_view sentence) { (void)keeper_.Tell(link::Fault(sentence)); }
+
+ private:
+  absl::Status Start(const link::Start& start, UniqueFd root);
+  absl::Status Connect(const link::Connect& connect);
+  void OnRingFault(RingFault fault);
+
+  // The next message; none: the keeper is gone, or wants us to stop.
+  std::optional<link::Packet> Next();
+
+  const int link_fd_;
+  link::BrokerClient keeper_;
+  link::Start start_;
+  GrantHandle grants_;
+  EventChannel events_;
+  std::unique_ptr<host::Export> tree_;
+  std::unique_ptr<Session> session_;
+  std::unique_ptr<SessionService> service_;
+  std::unique_ptr<Connection> connection_;
+  std::atomic<bool> ring_failed_ = false;
+};
+
+std::optional<link::Packet> Server::Next() {
+  Result<link::Packet> packet = keeper_.Next();
+  if (!packet.ok() || packet->As<link::Stop>()) return std::nullopt;
+  return *std::move(packet);
+}
+
+absl::Status Server::Start(const link::Start& start, UniqueFd root) {
+  start_ = start;
+  grants_.handle = xengnttab_open(nullptr, 0);
+  if (grants_.handle == nullptr) return absl::ErrnoToStatus(errno, "cannot open gntdev");
+  if (!events_.Open(start.domid)) return absl::ErrnoToStatus(errno, "cannot open evtchn for the guest");
+  UniqueFd proc_self_fd(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!proc_self_fd.ok()) return absl::ErrnoToStatus(errno, "cannot open /proc/self/fd");
+  host::PrepareCredentials();
+  if (absl::Status status = LockDown({.max_descriptors = start.max_descriptors}); !status.ok()) return status;
+
+  const uint32_t reserved = kOwnDescriptors + 2 * start.threads;
+  if (start.max_descriptors < 4 * reserved) return absl::InvalidArgumentError("max_descriptors is too small");
+  // Open files hold up to two descriptors each; inodes get what is left.
+  const uint32_t open_files = (start.max_descriptors - reserved) / 4;
+  const uint32_t inodes = start.max_descriptors - reserved - 2 * open_files;
+  auto tree = host::Export::Make(std::move(root), std::move(proc_self_fd), keeper_,
+                                 {.max_descriptors = inodes, .readonly = start.readonly != 0});
+  if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
+  tree_ = *std::move(tree);
+  session_ = std::make_unique<Session>(
+      *tree_, SessionOptions{.max_msize = start.max_msize, .max_fids = start.max_fids, .max_open_files = open_files});
+  service_ = std::make_unique<SessionService>(*session_);
+  return absl::OkStatus();
+}
+
+absl::Status Server::Connect(const link::Connect& connect) {
+  auto connection = Connection::Open(start_, connect, grants_.handle, events_, *service_,
+                                     [this](RingFault fault) { OnRingFault(fault); });
+  if (!connection.ok()) return connection.status();
+  connection_ = *std::move(connection);
+  return absl::OkStatus();
+}
+
+// On one of the serving threads.
+void Server::OnRingFault(RingFault fault) {
+  ring_failed_ = true;
+  TellFault(Describe(fault));
+  // Run, waiting for the next message, is to go on.
+  shutdown(link_fd_, SHUT_RD);
+}
+
+absl::Status Server::Run() {
+  std::optional<link::Packet> packet = Next();
+  if (!packet) return absl::OkStatus();
+  const auto start = packet->As<link::Start>();
+  if (!start) return absl::InternalError("the keeper sent no Start");
+  if (absl::Status status = Start(*start, packet->TakeFd()); !status.ok()) return status;
+  (void)keeper_.Tell(link::Locked{});
+
+  packet = Next();
+  if (!packet) return absl::OkStatus();
+  const auto connect = packet->As<link::Connect>();
+  if (!connect) return absl::InternalError("the keeper sent no Connect");
+  if (absl::Status status = Connect(*connect); !status.ok()) return status;
+  (void)keeper_.Tell(link::Connected{});
+
+  packet = Next();
+  if (packet) return absl::InternalError("the keeper sent more than Stop");
+  alarm(kStopSeconds);
+  connection_ = nullptr;
+  // The keeper forgets our files by itself; without this each would be told to it now.
+  shutdown(link_fd_, SHUT_RDWR);
+  return ring_failed_ ? absl::AbortedError("") : absl::OkStatus();
+}
+
+}  // namespace
+
+int RunServer(UniqueFd link) {
+  DropInherited(link.get() + 1);
+  Server server(std::move(link));
+  const absl::Status status = server.Run();
+  if (status.ok()) return 0;
+  if (!status.message().empty()) server.TellFault({status.message().data(), status.message().size()});
+  return 1;
+}
+
+}  // namespace virtfs::backend
