@@ -63,6 +63,8 @@ class Store {
   // The next event, without waiting; nothing if there is none.
   std::optional<WatchEvent> NextWatch();
 
+  // Asks xenstored something, so that lost() is up to date.
+  void Probe() { (void)Read("domid"); }
   bool lost() const { return lost_; }
 
  private:

@@ -35,6 +35,8 @@ constexpr char kReleaseDomain[] = "@releaseDomain";
 constexpr uint32_t kMaxDevid = INT32_MAX;
 // Watch events read before the shares get their turn, so that a guest that floods us does not stop them.
 constexpr int kEventsAtOnce = 4096;
+// libxenstore tells nobody that xenstored is gone until something is asked of it.
+constexpr std::chrono::seconds kProbeTime{5};
 
 absl::Status StoreLost() {
   return absl::UnavailableError(
@@ -199,13 +201,15 @@ void Keeper::Sleep(Time now) {
     const std::optional<Time> at = entry.share->WakeTime();
     if (at && (!wake || *at < *wake)) wake = at;
   }
-  int timeout = -1;
-  if (wake && *wake != Time::max()) {
+  int timeout = std::chrono::milliseconds(kProbeTime).count();
+  if (wake && *wake - now < kProbeTime) {
     // Rounded up: waking a little early would only mean to turn round at once.
     timeout = static_cast<int>(
         std::chrono::ceil<std::chrono::milliseconds>(std::max(*wake - now, Time::duration(0))).count());
   }
-  if (poll(fds.data(), fds.size(), timeout) <= 0) return;
+  const int ready = poll(fds.data(), fds.size(), timeout);
+  if (ready == 0) store_.Probe();
+  if (ready <= 0) return;
   for (size_t i = 0; i < fds.size(); ++i) {
     if (owners[i] != nullptr && fds[i].revents != 0) owners[i]->due = true;
   }

@@ -175,6 +175,11 @@ absl::Status Share::Do(Action action) {
 }
 
 absl::Status Share::Prepare() {
+  const Result<std::string> frontend = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
+  if (frontend.ok() && *frontend != paths_.frontend_dir) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the node frontend says ", Quoted(*frontend), ": write ", paths_.frontend_dir));
+  }
   absl::StatusOr<ShareOptions> options = ReadShareOptions(
       [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.private_dir, "/", name)); });
   if (!options.ok()) return options.status();
