@@ -83,6 +83,16 @@ uint32_t FirstFreeDevid(Store& store, Domains domains) {
   }
 }
 
+bool HasTag(Store& store, Domains domains, const std::string& tag) {
+  const std::string devices = absl::StrCat("/local/domain/", domains.guest, "/device/virtfs");
+  const Result<std::vector<std::string>> devids = store.List(devices);
+  if (!devids.ok()) return false;
+  return std::any_of(devids->begin(), devids->end(), [&](const std::string& devid) {
+    const Result<std::string> other = store.Read(absl::StrCat(devices, "/", devid, "/" XEN_VIRTFS_NODE_TAG));
+    return other.ok() && *other == tag;
+  });
+}
+
 absl::Status StoreFailed(const char* what, Errno error) {
   return absl::UnavailableError(absl::StrCat("cannot ", what, " in xenstore: ", error.message()));
 }
@@ -126,15 +136,23 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
   if (!store.Exists(absl::StrCat("/local/domain/", domains.guest))) {
     return absl::NotFoundError(absl::StrCat("there is no domain ", domains.guest, ": create the guest first"));
   }
-  const uint32_t devid = spec.devid ? *spec.devid : FirstFreeDevid(store, domains);
-  const SharePaths paths(domains.backend, domains.guest, devid);
-  if (auto written = WriteBackend(store, domains, paths, spec); !written.ok()) {
-    if (written.error() == Errno(EEXIST)) {
-      return absl::AlreadyExistsError(absl::StrCat("domain ", domains.guest, " has a share ", devid,
-                                                   " already: detach it first, or leave devid out"));
-    }
-    return StoreFailed("write the share", written.error());
+  if (HasTag(store, domains, spec.tag)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("domain ", domains.guest, " has a share with the tag ", spec.tag, " already: write another tag"));
   }
+  uint32_t devid = spec.devid.value_or(0);
+  Result<void> begun;
+  do {
+    if (!spec.devid) devid = FirstFreeDevid(store, domains);
+    begun = WriteBackend(store, domains, SharePaths(domains.backend, domains.guest, devid), spec);
+    // Somebody else may attach at the same time and take what was free.
+  } while (!spec.devid && !begun.ok() && begun.error() == Errno(EEXIST));
+  if (!begun.ok() && begun.error() == Errno(EEXIST)) {
+    return absl::AlreadyExistsError(absl::StrCat("domain ", domains.guest, " has a share ", devid,
+                                                 " already: detach it first, or leave devid out"));
+  }
+  if (!begun.ok()) return StoreFailed("write the share", begun.error());
+  const SharePaths paths(domains.backend, domains.guest, devid);
 
   std::string state;
   WaitFor(store, StateNode(paths.backend_dir), patience, [&](const std::string& value) {

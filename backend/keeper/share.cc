@@ -98,10 +98,13 @@ View Share::Look(Time now, const Circumstances& circumstances) {
     const Result<std::string> online = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE));
     view.online = !circumstances.stopping && online.ok() && *online == "1";
     view.frontend = ReadState(paths_.frontend_dir);
-    if (ReadState(paths_.backend_dir) == State::kClosing && shown_ != State::kClosing) {
+    const State state = ReadState(paths_.backend_dir);
+    if (state == State::kClosing && shown_ != State::kClosing) {
       view.close_asked = true;
       shown_ = State::kClosing;
     }
+    // Removed and attached anew before we looked: another share, which begins when this one is gone.
+    if (state == State::kInitialising && shown_ != State::kInitialising) view.present = false;
   }
   view.server = server_;
   view.time_is_up = deadline_ && now >= *deadline_;
