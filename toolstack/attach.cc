@@ -46,10 +46,17 @@ Result<void> MakeParent(Store& store, const std::string& directory, Permissions 
   return WriteDirectory(store, directory, permissions, {});
 }
 
-Result<void> RemoveDirectories(Store& store, const SharePaths& paths) {
+// The share's directories, and those of all the guest's shares if this was the last.
+Result<void> RemoveDirectories(Store& store, Domains domains, const SharePaths& paths) {
   return store.Transact([&]() -> Result<void> {
     for (const std::string* directory : {&paths.frontend_dir, &paths.backend_dir, &paths.private_dir}) {
       if (auto removed = store.Remove(*directory); !removed.ok()) return removed;
+    }
+    for (const std::string& parent : {xenstore::BackendRoot(domains.backend, domains.guest),
+                                      xenstore::PrivateRoot(domains.backend, domains.guest)}) {
+      const Result<std::vector<std::string>> rest = store.List(parent);
+      if (!rest.ok() || !rest->empty()) continue;
+      if (auto removed = store.Remove(parent); !removed.ok()) return removed;
     }
     return {};
   });
@@ -171,7 +178,7 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
     failure = absl::DeadlineExceededError(absl::StrCat("no backend answers: is xen-virtfsd --domid ", domains.guest,
                                                        " running in domain ", domains.backend, "?"));
   }
-  (void)RemoveDirectories(store, paths);
+  (void)RemoveDirectories(store, domains, paths);
   return failure;
 }
 
@@ -197,7 +204,7 @@ absl::Status RemoveShare(Store& store, Domains domains, uint32_t devid, millisec
     return absl::DeadlineExceededError(
         "the backend does not close the share in time; its nodes are still there, so try again or use --force");
   }
-  if (auto removed = RemoveDirectories(store, paths); !removed.ok()) {
+  if (auto removed = RemoveDirectories(store, domains, paths); !removed.ok()) {
     return StoreFailed("remove the share", removed.error());
   }
   return absl::OkStatus();

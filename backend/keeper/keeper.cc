@@ -62,6 +62,9 @@ class Keeper {
     bool due = true;
   };
 
+  void MakeAllDue() {
+    for (auto& [devid, entry] : shares_) entry.due = true;
+  }
   void ReadWatches();
   void ReadSignals();
   void FindShares();
@@ -94,7 +97,7 @@ absl::Status Keeper::Run() {
     if (std::exchange(look_for_guest_, false) && is_privileged_ && !store_.IsDomainIntroduced(guest_) &&
         !store_.lost()) {
       circumstances_.guest_gone = true;
-      for (auto& [devid, entry] : shares_) entry.due = true;
+      MakeAllDue();
     }
     const Time now = Clock::now();
     do {
@@ -128,12 +131,13 @@ void Keeper::ReadWatches() {
       devid = devid.substr(0, devid.find('/'));
     }
     const std::optional<uint32_t> number = xenstore::ParseNumber(devid, 0, kMaxDevid);
-    const auto found = number ? shares_.find(*number) : shares_.end();
-    if (found == shares_.end()) {
-      look_for_shares_ = true;
-    } else {
+    if (const auto found = number ? shares_.find(*number) : shares_.end(); found != shares_.end()) {
       found->second.due = true;
+      continue;
     }
+    look_for_shares_ = true;
+    // The directory of them all may have gone, and they with it.
+    if (!number) MakeAllDue();
   }
 }
 
@@ -143,7 +147,7 @@ void Keeper::ReadSignals() {
     if (circumstances_.stopping) end_now_ = true;
     if (!circumstances_.stopping) Log(LogLevel::kInfo, "", "told to end: closing all shares");
     circumstances_.stopping = true;
-    for (auto& [devid, entry] : shares_) entry.due = true;
+    MakeAllDue();
   }
 }
 
@@ -211,7 +215,8 @@ void Keeper::Sleep(Time now) {
   if (ready == 0) store_.Probe();
   if (ready <= 0) return;
   for (size_t i = 0; i < fds.size(); ++i) {
-    if (owners[i] != nullptr && fds[i].revents != 0) owners[i]->due = true;
+    // Most of what servers say is between them and the handle broker, and no reason to look at xenstore.
+    if (owners[i] != nullptr && fds[i].revents != 0 && owners[i]->share->Listen(Clock::now())) owners[i]->due = true;
   }
 }
 

@@ -232,8 +232,9 @@ absl::Status Share::StartServer() {
   return absl::OkStatus();
 }
 
-void Share::Listen(Time now) {
-  if (!running_) return;
+bool Share::Listen(Time now) {
+  if (!running_) return false;
+  const Server before = server_;
   for (int i = 0; i < kPacketsAtOnce && !running_->kill_time; ++i) {
     Result<link::Packet> packet = link::Receive(running_->process.link(), link::Wait::kNo);
     if (!packet.ok() && packet.error() == Errno(EAGAIN)) break;
@@ -249,6 +250,7 @@ void Share::Listen(Time now) {
     running_->kill_time = Time::max();
   }
   Reap();
+  return server_ != before;
 }
 
 void Share::Reap() {

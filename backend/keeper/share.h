@@ -45,7 +45,9 @@ class Share {
   // Looks at everything and does whatever is to be done now.
   void Step(Time now, const Circumstances& circumstances);
 
-  // Descriptors that make a Step due when they become readable.
+  // Serves what has come over the server's link and notes the server's end. Whether a Step is due now.
+  bool Listen(Time now);
+  // Descriptors that make it worth while to Listen when they become readable.
   std::vector<int> WakeFds() const;
   // When a Step is due though nothing happens.
   std::optional<Time> WakeTime() const;
@@ -66,8 +68,6 @@ class Share {
 
   View Look(Time now, const Circumstances& circumstances);
   xenstore::State ReadState(const std::string& directory);
-  // Serves what came over the link; notes the server's end.
-  void Listen(Time now);
   Result<void> Hear(link::Packet packet);
   void Reap();
 
