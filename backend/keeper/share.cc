@@ -1,7 +1,9 @@
 #include "backend/keeper/share.h"
 
 #include <sys/random.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <utility>
@@ -39,6 +41,13 @@ std::string NewSessionId() {
   std::array<char, 16> random;
   if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) abort();
   return absl::BytesToHexString(absl::string_view(random.data(), random.size()));
+}
+
+// What a server may open, as far as we may ourselves.
+uint32_t ServerDescriptors() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMaxDescriptors;
+  return static_cast<uint32_t>(std::min<rlim_t>(limit.rlim_max, kMaxDescriptors));
 }
 
 std::optional<seconds> LongestStay(Phase phase) {
@@ -218,7 +227,7 @@ absl::Status Share::StartServer() {
       .max_msize = options_.max_msize,
       .max_chain_slots = kMaxChainSlots,
       .max_fids = kMaxFids,
-      .max_descriptors = kMaxDescriptors,
+      .max_descriptors = ServerDescriptors(),
       .threads = kPoolThreads,
       .log_level = static_cast<uint32_t>(GetLogLevel()),
   };
