@@ -112,11 +112,15 @@ int BindInterdomain(World& world, Handle& handle, uint32_t remote, uint32_t remo
   errno = EINVAL;
   if (remote_port == 0 || remote_port >= kMaxPorts) return -1;
   Port& peer = PortOf(world, remote, remote_port);
-  if (const Handle* owner = FindHandle(world, peer.owner); owner != nullptr && !Alive(world, *owner)) {
-    ReapLocked(world);
-  }
-  const Binding offer = BindingOf(peer);
-  if (offer.state != PortState::kUnbound || offer.domid != handle.domid) return -1;
+  const auto offered = [&] {
+    const Binding offer = BindingOf(peer);
+    const Handle* owner = FindHandle(world, peer.owner);
+    return offer.state == PortState::kUnbound && offer.domid == handle.domid &&
+           (peer.owner == 0 || (owner != nullptr && Alive(world, *owner)));
+  };
+  // Bound still, maybe, to what a process that died has left.
+  if (!offered()) ReapLocked(world);
+  if (!offered()) return -1;
   const int port = AllocatePort(world, &handle, handle.domid);
   if (port < 0) return -1;
   PortOf(world, handle.domid, port).binding = Binding{PortState::kInterdomain, remote, remote_port}.Pack();
