@@ -71,7 +71,7 @@ int Guest() {
   return 0;
 }
 
-int Backend(uint32_t page_ref, uint32_t copied_ref, evtchn_port_t remote_port) {
+[[noreturn]] void Backend(uint32_t page_ref, uint32_t copied_ref, evtchn_port_t remote_port) {
   xengnttab_handle* grants = xengnttab_open(nullptr, 0);
   xenevtchn_handle* events = xenevtchn_open(nullptr, 0);
   CHECK(grants != nullptr && events != nullptr);
@@ -98,7 +98,8 @@ int Backend(uint32_t page_ref, uint32_t copied_ref, evtchn_port_t remote_port) {
   CHECK(xenevtchn_unbind(events, static_cast<evtchn_port_t>(port)) == 0);
   xenevtchn_close(events);
   xengnttab_close(grants);
-  return 0;
+  std::fflush(stdout);
+  _exit(0);  // a leak checker could not work without /proc
 }
 
 }  // namespace
@@ -107,5 +108,5 @@ int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "guest") == 0) return Guest();
   if (argc != 5) return 2;
   const auto number = [&](int i) { return static_cast<uint32_t>(std::strtoul(argv[i], nullptr, 10)); };
-  return Backend(number(2), number(3), number(4));
+  Backend(number(2), number(3), number(4));
 }
