@@ -8,6 +8,7 @@ namespace virtfs::session {
 namespace {
 
 constexpr int kPrefixShift = 48;
+constexpr size_t kMaxIndices = 0x8000;  // Half of them: a free one is near.
 
 // The finisher of MurmurHash3 (public domain): a fixed function, as the results go over the wire and into images.
 uint64_t Mix(uint64_t x) {
@@ -38,8 +39,8 @@ uint64_t QidPaths::Path(uint64_t dev, uint64_t ino) {
   if (const auto known = indices_.find(key); known != indices_.end()) {
     return uint64_t{known->second} << kPrefixShift | rest;
   }
-  // With every index taken (a file system with random numbers of 64 bits) a hash is the best there is.
-  if (indices_.size() == 0xffff) return Mix(Mix(dev) ^ ino) | uint64_t{1} << 63;
+  // Beyond that (a file system with random numbers of 64 bits) a hash is the best there is.
+  if (indices_.size() == kMaxIndices) return Mix(Mix(dev) ^ ino) | uint64_t{1} << 63;
   auto index = static_cast<uint16_t>(Mix(Mix(dev) ^ prefix));
   while (index == 0 || keys_.contains(index)) ++index;
   indices_.emplace(key, index);

@@ -1,9 +1,8 @@
 #include "fsops/session/image.h"
 
 #include <cstring>
-#include <limits>
-#include <span>
 #include <string_view>
+#include <utility>
 
 namespace virtfs::session {
 namespace {
@@ -74,7 +73,7 @@ class Reader {
 
 }  // namespace
 
-SessionImage Serialize(const Image& image) {
+std::vector<uint8_t> Serialize(const Image& image) {
   Writer writer;
   writer.Bytes(kMagic);
   writer.Number(kVersion);
@@ -98,17 +97,17 @@ SessionImage Serialize(const Image& image) {
     writer.Number(static_cast<uint8_t>(fid.open_flags.has_value()));
     writer.Number(fid.open_flags.value_or(0));
   }
-  return {std::move(writer).Finish()};
+  return std::move(writer).Finish();
 }
 
-Result<Image> Parse(const SessionImage& bytes) {
-  Reader reader(bytes.bytes);
-  if (bytes.bytes.size() < kMagic.size() || std::memcmp(bytes.bytes.data(), kMagic.data(), kMagic.size()) != 0) {
+Result<Image> Parse(std::span<const uint8_t> bytes) {
+  Reader reader(bytes);
+  if (bytes.size() < kMagic.size() || std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0) {
     return Errno(EINVAL);
   }
   for (size_t i = 0; i < kMagic.size(); ++i) reader.Number<uint8_t>();
   if (reader.Number<uint32_t>() != kVersion) return Errno(EINVAL);
-  if (reader.Number<uint32_t>() != bytes.bytes.size()) return Errno(EINVAL);
+  if (reader.Number<uint32_t>() != bytes.size()) return Errno(EINVAL);
 
   Image image;
   image.msize = reader.Number<uint32_t>();

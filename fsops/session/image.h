@@ -1,4 +1,4 @@
-// Image: a session as a value, and its bytes (SessionImage).
+// Image: a session as a value, and its bytes.
 //
 //     "vfs9Limg" version[4] size[4]                    size: of the whole image
 //     msize[4]                                         0: no version agreed on
@@ -16,13 +16,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "fsops/host/handle_broker.h"
 #include "fsops/session/attributes.h"
-#include "fsops/session/session.h"
 #include "protocol/field.h"
 
 namespace virtfs::session {
@@ -46,9 +46,9 @@ struct Image {
   std::vector<FidEntry> fids;
 };
 
-SessionImage Serialize(const Image& image);
+std::vector<uint8_t> Serialize(const Image& image);
 
 // EINVAL: not the bytes of an Image, or of another version.
-Result<Image> Parse(const SessionImage& bytes);
+Result<Image> Parse(std::span<const uint8_t> bytes);
 
 }  // namespace virtfs::session

@@ -22,7 +22,6 @@
 #include "fsops/session/fid_table.h"
 #include "fsops/session/image.h"
 #include "fsops/session/names.h"
-#include "fsops/session/session.h"
 #include "protocol/messages.h"
 
 namespace virtfs::session {
@@ -36,8 +35,8 @@ struct Context {
 
 class Operations {
  public:
-  Operations(host::Export& tree, const SessionOptions& options)
-      : tree_(tree), open_files_(options.max_open_files), fids_(options.max_fids), qid_paths_(tree.root()->key().dev) {}
+  Operations(host::Export& tree, uint32_t max_fids, uint32_t max_open_files)
+      : tree_(tree), open_files_(max_open_files), fids_(max_fids), qid_paths_(tree.root()->key().dev) {}
 
   // Tversion: no fids any more.
   void Reset() { fids_.Clear(); }

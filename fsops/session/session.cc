@@ -35,7 +35,8 @@ constexpr bool kCanBlock =
 
 class Session::State {
  public:
-  State(host::Export& tree, const SessionOptions& options) : options_(options), operations_(tree, options) {}
+  State(host::Export& tree, const SessionOptions& options)
+      : options_(options), operations_(tree, options.max_fids, options.max_open_files) {}
 
   void Arrive(Call& call);
   Outcome Serve(Call& call);
@@ -149,12 +150,12 @@ Result<SessionImage> Session::State::Export() {
   session::Image image;
   image.msize = msize_;
   if (Result<void> saved = operations_.Save(image); !saved.ok()) return saved.error();
-  return session::Serialize(image);
+  return SessionImage{.bytes = session::Serialize(image)};
 }
 
 Result<void> Session::State::Import(const SessionImage& bytes) {
   if (!in_flight_.Idle() || msize_ != 0) return Errno(EBUSY);
-  const Result<session::Image> image = session::Parse(bytes);
+  const Result<session::Image> image = session::Parse(bytes.bytes);
   if (!image.ok()) return image.error();
   const bool usable_msize = image->msize == 0 || image->msize >= p9::kMinMsize;
   if (!usable_msize || image->msize > options_.max_msize) return Errno(EINVAL);
