@@ -11,6 +11,8 @@
 
 namespace virtfs::p9 {
 
+// request_mask and valid are kGetattr*. Sizes in bytes, blocks of 512 bytes; rdev as in struct stat; times since 1970.
+//
 // size[4] Rgetattr tag[2] valid[8] qid[13] mode[4] uid[4] gid[4] nlink[8] rdev[8] size[8] blksize[8] blocks[8]
 //     atime_sec[8] atime_nsec[8] mtime_sec[8] mtime_nsec[8] ctime_sec[8] ctime_nsec[8] btime_sec[8] btime_nsec[8]
 //     gen[8] data_version[8]
@@ -55,6 +57,8 @@ struct Tgetattr {
   static constexpr auto kFields = std::tuple(F<&Tgetattr::fid>{"fid"}, F<&Tgetattr::request_mask>{"request_mask"});
 };
 
+// Sets what valid (kSetattr*) names and leaves the rest. mode without the type of the file.
+//
 // size[4] Rsetattr tag[2]
 struct Rsetattr {
   static constexpr uint8_t kType = 27;
@@ -83,6 +87,9 @@ struct Tsetattr {
                  F<&Tsetattr::mtime_sec>{"mtime_sec"}, F<&Tsetattr::mtime_nsec>{"mtime_nsec"});
 };
 
+// Makes newfid the value of the extended attribute, or for "" the list of their names, to be read with Tread. size is
+// its length in bytes.
+//
 // size[4] Rxattrwalk tag[2] size[8]
 struct Rxattrwalk {
   static constexpr uint8_t kType = 31;
@@ -101,6 +108,9 @@ struct Txattrwalk {
       std::tuple(F<&Txattrwalk::fid>{"fid"}, F<&Txattrwalk::newfid>{"newfid"}, F<&Txattrwalk::name>{"name"});
 };
 
+// Makes fid take the value of the extended attribute by Twrite; Tclunk sets it. attr_size in bytes; flags are
+// kXattrCreate and kXattrReplace.
+//
 // size[4] Rxattrcreate tag[2]
 struct Rxattrcreate {
   static constexpr uint8_t kType = 33;
@@ -120,6 +130,8 @@ struct Txattrcreate {
                  F<&Txattrcreate::flags>{"flags"});
 };
 
+// The fields of statfs(2); sizes in blocks of bsize bytes, namelen in bytes.
+//
 // size[4] Rstatfs tag[2] type[4] bsize[4] blocks[8] bfree[8] bavail[8] files[8] ffree[8] fsid[8] namelen[4]
 struct Rstatfs {
   static constexpr uint8_t kType = 9;

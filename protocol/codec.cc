@@ -47,23 +47,17 @@ constexpr std::array<internal::MessageCodec, 128> CodecsOf(MessageList<M...>) {
   return codecs;
 }
 
+// The most that a head of each type has. A payload's head has one size only, so that the payload's place is known from
+// the type.
 template <Message... M>
-constexpr uint32_t HeadSizeIn(MessageList<M...>, uint8_t type, uint32_t size) {
-  const auto head = [size]<Message Candidate>() {
-    if constexpr (PayloadMessage<Candidate>) return std::min<uint32_t>(size, kMinHeadSize<Candidate>);
-    return size;
-  };
-  uint32_t result = size;
-  static_cast<void>(((type == M::kType && (result = head.template operator()<M>(), true)) || ...));
-  return result;
+constexpr std::array<uint32_t, 128> MaxHeadSizes(MessageList<M...>) {
+  static_assert(((!PayloadMessage<M> || kMinHeadSize<M> == kMaxHeadSize<M>)&&...));
+  std::array<uint32_t, 128> sizes;
+  sizes.fill(kHeaderSize);
+  ((sizes[M::kType] = kMaxHeadSize<M>), ...);
+  return sizes;
 }
-
-// A payload's head has one size only, so that HeadSize can tell it from the type.
-template <Message... M>
-constexpr bool PayloadHeadsAreFixed(MessageList<M...>) {
-  return ((!PayloadMessage<M> || kMinHeadSize<M> == kMaxHeadSize<M>)&&...);
-}
-static_assert(PayloadHeadsAreFixed(Messages()));
+constexpr std::array<uint32_t, 128> kMaxHeadSizes = MaxHeadSizes(Messages());
 
 }  // namespace
 
@@ -80,7 +74,9 @@ Result<Header> ParseHeader(std::span<const uint8_t> bytes) {
   return header;
 }
 
-uint32_t HeadSize(uint8_t type, uint32_t size) { return HeadSizeIn(Messages(), type, size); }
+uint32_t HeadSize(uint8_t type, uint32_t size) {
+  return std::min(size, type < kMaxHeadSizes.size() ? kMaxHeadSizes[type] : kHeaderSize);
+}
 
 size_t EncodeDirEntry(const DirEntry& entry, std::span<uint8_t> out) {
   const size_t size = EncodedSize(entry);

@@ -41,8 +41,9 @@ struct Header {
 // compared with bytes.size().
 Result<Header> ParseHeader(std::span<const uint8_t> bytes);
 
-// How many bytes of a message lie before its payload: what must be copied into private memory before Decode. All of
-// `size` for a message without payload, and for an unknown type; never more than `size`.
+// How many bytes of a message of `size` bytes must be copied into private memory to decode it: those before the
+// payload, or all where there is none, and never more than its type can have (of an unknown type the header). What is
+// longer than that is malformed, and Decode finds it so without the rest.
 uint32_t HeadSize(uint8_t type, uint32_t size);
 
 // The least and the most that a message's head takes: equal for a message without strings and lists.

@@ -149,13 +149,17 @@ TEST(CodecTest, HeaderNeedsSevenBytesAndASizeThatCountsThem) {
   EXPECT_EQ(*ParseHeader(BytesOf("ff ff ff ff  00  fe ff")), (Header{.size = 0xffffffff, .type = 0, .tag = 0xfffe}));
 }
 
-TEST(CodecTest, HeadSizeIsNeverMoreThanTheSize) {
+TEST(CodecTest, HeadSizeIsWhatTheTypeCanHaveAndNoMoreThanTheSize) {
   EXPECT_EQ(HeadSize(Twrite::kType, 512 * 1024), 23u);
   EXPECT_EQ(HeadSize(Twrite::kType, 22), 22u);
   EXPECT_EQ(HeadSize(Rread::kType, 4096), 11u);
   EXPECT_EQ(HeadSize(Rreaddir::kType, 4096), 11u);
   EXPECT_EQ(HeadSize(Twalk::kType, 4096), 4096u);
-  EXPECT_EQ(HeadSize(255, 4096), 4096u);
+  EXPECT_EQ(HeadSize(Tclunk::kType, 4096), 11u);
+  for (const uint8_t unknown : {0, 10, 112, 127, 128, 255}) EXPECT_EQ(HeadSize(unknown, 4096), kHeaderSize);
+
+  EXPECT_FALSE(Decodes<Tclunk>(BytesOf("00 10 00 00  78  01 02   01 00 00 00")));
+  EXPECT_EQ(VisitRequest(BytesOf("00 10 00 00  70  01 02"), [](const auto&) {}).error(), Errno(EOPNOTSUPP));
 }
 
 TEST(CodecTest, FsyncWithoutDatasync) {
@@ -185,7 +189,7 @@ TEST(CodecTest, WalkTakesSixteenNamesAndNoMore) {
 }
 
 TEST(CodecTest, StringBeyondTheFrame) {
-  EXPECT_FALSE(Decodes<Treadlink>(BytesOf("0b 00 00 00  17  01 02   ff ff 'ab'")));
+  EXPECT_FALSE(Decodes<Rreadlink>(BytesOf("0b 00 00 00  17  01 02   ff ff 'ab'")));
   EXPECT_FALSE(Decodes<Rreadlink>(BytesOf("0b 00 00 00  17  01 02   03 00 'ab'")));
   EXPECT_FALSE(Decodes<Rreadlink>(BytesOf("0b 00 00 00  17  01 02   01 00 'ab'")));
   EXPECT_TRUE(Decodes<Rreadlink>(BytesOf("0b 00 00 00  17  01 02   02 00 'ab'")));

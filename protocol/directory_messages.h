@@ -21,6 +21,8 @@ struct DirEntry {
                                              F<&DirEntry::type>{"type"}, F<&DirEntry::name>{"name"});
 };
 
+// DirEntry after DirEntry, at most count bytes, from the cookie offset (0: the first); none at the end.
+//
 // size[4] Rreaddir tag[2] count[4] data[count]
 struct Rreaddir {
   static constexpr uint8_t kType = 41;
@@ -40,6 +42,8 @@ struct Treaddir {
       std::tuple(F<&Treaddir::fid>{"fid"}, F<&Treaddir::offset>{"offset"}, F<&Treaddir::count>{"count"});
 };
 
+// mode is after the client's umask, gid the caller's group.
+//
 // size[4] Rmkdir tag[2] qid[13]
 struct Rmkdir {
   static constexpr uint8_t kType = 73;
@@ -59,6 +63,8 @@ struct Tmkdir {
       std::tuple(F<&Tmkdir::dfid>{"dfid"}, F<&Tmkdir::name>{"name"}, F<&Tmkdir::mode>{"mode"}, F<&Tmkdir::gid>{"gid"});
 };
 
+// Makes `name` in the directory fid, which points to symtgt. gid is the caller's group.
+//
 // size[4] Rsymlink tag[2] qid[13]
 struct Rsymlink {
   static constexpr uint8_t kType = 17;
@@ -78,6 +84,8 @@ struct Tsymlink {
                                              F<&Tsymlink::symtgt>{"symtgt"}, F<&Tsymlink::gid>{"gid"});
 };
 
+// Where the symbolic link points to.
+//
 // size[4] Rreadlink tag[2] target[s]
 struct Rreadlink {
   static constexpr uint8_t kType = 23;
@@ -93,6 +101,8 @@ struct Treadlink {
   static constexpr auto kFields = std::tuple(F<&Treadlink::fid>{"fid"});
 };
 
+// Makes a device, FIFO, socket or plain file. mode with the type of the file; gid is the caller's group.
+//
 // size[4] Rmknod tag[2] qid[13]
 struct Rmknod {
   static constexpr uint8_t kType = 19;
@@ -115,6 +125,8 @@ struct Tmknod {
                  F<&Tmknod::major>{"major"}, F<&Tmknod::minor>{"minor"}, F<&Tmknod::gid>{"gid"});
 };
 
+// Makes `name` in the directory dfid another name of fid.
+//
 // size[4] Rlink tag[2]
 struct Rlink {
   static constexpr uint8_t kType = 71;
@@ -131,6 +143,8 @@ struct Tlink {
   static constexpr auto kFields = std::tuple(F<&Tlink::dfid>{"dfid"}, F<&Tlink::fid>{"fid"}, F<&Tlink::name>{"name"});
 };
 
+// Moves fid into the directory dfid, as `name`.
+//
 // size[4] Rrename tag[2]
 struct Rrename {
   static constexpr uint8_t kType = 21;
@@ -148,6 +162,8 @@ struct Trename {
       std::tuple(F<&Trename::fid>{"fid"}, F<&Trename::dfid>{"dfid"}, F<&Trename::name>{"name"});
 };
 
+// Moves a name from one directory to another.
+//
 // size[4] Rrenameat tag[2]
 struct Rrenameat {
   static constexpr uint8_t kType = 75;
@@ -166,6 +182,8 @@ struct Trenameat {
                                              F<&Trenameat::newdirfid>{"newdirfid"}, F<&Trenameat::newname>{"newname"});
 };
 
+// Removes the name from the directory dirfd. flags: kUnlinkRemoveDirectory or 0.
+//
 // size[4] Runlinkat tag[2]
 struct Runlinkat {
   static constexpr uint8_t kType = 77;
@@ -183,6 +201,8 @@ struct Tunlinkat {
       std::tuple(F<&Tunlinkat::dirfd>{"dirfd"}, F<&Tunlinkat::name>{"name"}, F<&Tunlinkat::flags>{"flags"});
 };
 
+// Removes the file and gives the fid up, even if that fails.
+//
 // size[4] Rremove tag[2]
 struct Rremove {
   static constexpr uint8_t kType = 123;

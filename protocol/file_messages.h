@@ -11,6 +11,8 @@
 
 namespace virtfs::p9 {
 
+// Opens fid. flags are kOpen*. iounit is the most bytes for one read or write; 0: msize - kIoHeaderSize.
+//
 // size[4] Rlopen tag[2] qid[13] iounit[4]
 struct Rlopen {
   static constexpr uint8_t kType = 13;
@@ -28,6 +30,9 @@ struct Tlopen {
   static constexpr auto kFields = std::tuple(F<&Tlopen::fid>{"fid"}, F<&Tlopen::flags>{"flags"});
 };
 
+// Makes a regular file in the directory fid and opens it; fid is the file from then on. flags are kOpen*, mode is after
+// the client's umask, gid the caller's group.
+//
 // size[4] Rlcreate tag[2] qid[13] iounit[4]
 struct Rlcreate {
   static constexpr uint8_t kType = 15;
@@ -50,6 +55,8 @@ struct Tlcreate {
                  F<&Tlcreate::mode>{"mode"}, F<&Tlcreate::gid>{"gid"});
 };
 
+// At most count bytes from offset; none at the end of the file.
+//
 // size[4] Rread tag[2] count[4] data[count]
 struct Rread {
   static constexpr uint8_t kType = 117;
@@ -69,6 +76,8 @@ struct Tread {
       std::tuple(F<&Tread::fid>{"fid"}, F<&Tread::offset>{"offset"}, F<&Tread::count>{"count"});
 };
 
+// The reply's count is how many bytes were written.
+//
 // size[4] Rwrite tag[2] count[4]
 struct Rwrite {
   static constexpr uint8_t kType = 119;
@@ -88,6 +97,8 @@ struct Twrite {
       std::tuple(F<&Twrite::fid>{"fid"}, F<&Twrite::offset>{"offset"}, F<&Twrite::count>{"count"});
 };
 
+// datasync other than 0: data without times. Some clients leave it out.
+//
 // size[4] Rfsync tag[2]
 struct Rfsync {
   static constexpr uint8_t kType = 51;
@@ -103,6 +114,9 @@ struct Tfsync {
   static constexpr auto kFields = std::tuple(F<&Tfsync::fid>{"fid"}, OptionalF<&Tfsync::datasync>{"datasync"});
 };
 
+// Takes or gives up a POSIX record lock. type is kLockRead, kLockWrite or kLockUnlock, flags kLockBlock or
+// kLockReclaim, length 0 up to the end; status is kLockSuccess and so on. The owner is proc_id at client_id.
+//
 // size[4] Rlock tag[2] status[1]
 struct Rlock {
   static constexpr uint8_t kType = 53;
@@ -126,6 +140,8 @@ struct Tlock {
                  F<&Tlock::length>{"length"}, F<&Tlock::proc_id>{"proc_id"}, F<&Tlock::client_id>{"client_id"});
 };
 
+// What stands in the way of such a lock: the reply is the lock of the holder, or kLockUnlock.
+//
 // size[4] Rgetlock tag[2] type[1] start[8] length[8] proc_id[4] client_id[s]
 struct Rgetlock {
   static constexpr uint8_t kType = 55;

@@ -1,7 +1,8 @@
 // Every message of 9P2000.L, each declared once, and the lists of them all.
 //
 // A T-message is a request and names its reply, the R-message of the next number; Rlerror answers any. Above each
-// struct stands its form on the wire, in the protocol's own notation: name[bytes], name[s] a string, [13] a qid.
+// struct stands its form on the wire, in the protocol's own notation: name[bytes], name[s] a string, [13] a qid. What a
+// pair is for is said once, above its reply.
 //
 // Here are the 28 pairs of 9P2000.L that Linux's net/9p/9p.h numbers and its client may send to a server of that
 // dialect. The header's other numbers belong to 9P2000 and 9P2000.u alone (open, create, stat, wstat, Rerror) or are

@@ -12,6 +12,8 @@
 
 namespace virtfs::p9 {
 
+// The answer to any request that failed. ecode is a Linux errno, 1..4095.
+//
 // size[4] Rlerror tag[2] ecode[4]
 struct Rlerror {
   static constexpr uint8_t kType = 7;
@@ -19,6 +21,9 @@ struct Rlerror {
   static constexpr auto kFields = std::tuple(F<&Rlerror::ecode>{"ecode"});
 };
 
+// Begins the session anew: every fid is gone. msize is the most bytes that any message may have, from size[4] on; the
+// reply's is at most the request's. Sent with kNoTag.
+//
 // size[4] Rversion tag[2] msize[4] version[s]
 struct Rversion {
   static constexpr uint8_t kType = 101;
@@ -36,6 +41,8 @@ struct Tversion {
   static constexpr auto kFields = std::tuple(F<&Tversion::msize>{"msize"}, F<&Tversion::version>{"version"});
 };
 
+// Would begin an authentication on afid. Answered by an error where none is wanted, which is the rule.
+//
 // size[4] Rauth tag[2] aqid[13]
 struct Rauth {
   static constexpr uint8_t kType = 103;
@@ -55,6 +62,9 @@ struct Tauth {
                                              F<&Tauth::aname>{"aname"}, F<&Tauth::n_uname>{"n_uname"});
 };
 
+// Makes fid the root of the tree `aname`, on behalf of n_uname, or of uname if that is kNoUname. afid is kNoFid unless
+// a Tauth went before.
+//
 // size[4] Rattach tag[2] qid[13]
 struct Rattach {
   static constexpr uint8_t kType = 105;
@@ -76,6 +86,8 @@ struct Tattach {
                  F<&Tattach::aname>{"aname"}, F<&Tattach::n_uname>{"n_uname"});
 };
 
+// Asks that the request with oldtag be given up. After Rflush nothing more comes with that tag.
+//
 // size[4] Rflush tag[2]
 struct Rflush {
   static constexpr uint8_t kType = 109;
@@ -90,6 +102,9 @@ struct Tflush {
   static constexpr auto kFields = std::tuple(F<&Tflush::oldtag>{"oldtag"});
 };
 
+// From fid along the names to newfid; no names at all makes newfid another fid for the same file. An Rwalk with fewer
+// qids than there were names has not made newfid.
+//
 // size[4] Rwalk tag[2] nwqid[2] nwqid*(wqid[13])
 struct Rwalk {
   static constexpr uint8_t kType = 111;
@@ -108,6 +123,8 @@ struct Twalk {
       std::tuple(F<&Twalk::fid>{"fid"}, F<&Twalk::newfid>{"newfid"}, F<&Twalk::wname>{"wname"});
 };
 
+// Gives the fid up, whatever the answer.
+//
 // size[4] Rclunk tag[2]
 struct Rclunk {
   static constexpr uint8_t kType = 121;
