@@ -92,11 +92,13 @@ class Export {
 
   // --- names ---
 
-  Result<Node> MakeDirectory(Inode& dir, const PathComponent& name, uint32_t mode, const Owner& owner);
+  // Each returns what has the name afterwards; it makes no Inode.
+  Result<Attributes> MakeDirectory(Inode& dir, const PathComponent& name, uint32_t mode, const Owner& owner);
   // `target` is opaque; 1..4095 bytes (ENOENT, ENAMETOOLONG) without NUL (EINVAL).
-  Result<Node> MakeSymlink(Inode& dir, const PathComponent& name, std::string_view target, const Owner& owner);
+  Result<Attributes> MakeSymlink(Inode& dir, const PathComponent& name, std::string_view target, const Owner& owner);
   // `mode` with the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK; `device` as makedev(3) packs it.
-  Result<Node> MakeNode(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device, const Owner& owner);
+  Result<Attributes> MakeNode(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device,
+                              const Owner& owner);
   // Another name for `file`, also where that is a symlink. EPERM: a directory. ENOENT: unlinked meanwhile.
   Result<void> Link(Inode& file, Inode& dir, const PathComponent& name);
   Result<void> Rename(Inode& from_dir, const PathComponent& from, Inode& to_dir, const PathComponent& to);
@@ -138,9 +140,9 @@ class Export {
   Result<UniqueFd> CreateNew(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
   Result<void> Truncate(int fd, uint64_t size, const OpenFile* open);
   template <typename Maker>
-  Result<Node> MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make);
+  Result<Attributes> MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make);
   Result<void> Remove(Inode& dir, const PathComponent& name, int flags);
-  Result<void> CheckSame(Inode& dir, const PathComponent& name, const Inode& file);
+  Result<void> CheckSame(Inode& dir, const PathComponent& name, const HeldDescriptor& file);
 
   const UniqueFd proc_self_fd_;
   const ExportOptions options_;

@@ -72,6 +72,13 @@ class ExportTest : public ::testing::TestWithParam<const char*> {
   Result<Node> Find(std::string_view name) { return tree_->Lookup(root(), Name(name)); }
   InodeRef Get(std::string_view name) { return Find(name)->inode; }
 
+  // Makes an entry, then looks it up.
+  Node MakeDirectory(Inode& dir, std::string_view name, uint32_t mode = 0755) {
+    const Result<Attributes> made = tree_->MakeDirectory(dir, Name(name), mode, {0, 0});
+    EXPECT_EQ(ErrorOf(made), 0);
+    return *tree_->Lookup(dir, Name(name));
+  }
+
   static void Write(const std::string& path, std::string_view text, mode_t mode = 0644) {
     const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, mode));
     ASSERT_TRUE(fd.ok()) << path;

@@ -10,20 +10,23 @@ namespace virtfs::host {
 
 // Makes an entry by `make(directory descriptor, name)` on the owner's behalf and returns what now has the name.
 template <typename Maker>
-Result<Node> Export::MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make) {
+Result<Attributes> Export::MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make) {
   if (readonly()) return Errno(EROFS);
   Result<HeldDescriptor> held = dir.Hold();
   if (!held) return held.error();
   if (Result<void> assumed = AssumeOwner(owner); !assumed) return assumed.error();
   if (make(held->get(), name.c_str()) < 0) return Errno::Last();
-  return Lookup(dir, name);
+  struct statx stat;
+  if (Result<void> done = StatX(held->get(), name.c_str(), &stat); !done) return done.error();
+  return AttributesOf(stat);
 }
 
-Result<Node> Export::MakeDirectory(Inode& dir, const PathComponent& name, uint32_t mode, const Owner& owner) {
+Result<Attributes> Export::MakeDirectory(Inode& dir, const PathComponent& name, uint32_t mode, const Owner& owner) {
   return MakeEntry(dir, name, owner, [&](int fd, const char* entry) { return mkdirat(fd, entry, mode & ALLPERMS); });
 }
 
-Result<Node> Export::MakeSymlink(Inode& dir, const PathComponent& name, std::string_view target, const Owner& owner) {
+Result<Attributes> Export::MakeSymlink(Inode& dir, const PathComponent& name, std::string_view target,
+                                       const Owner& owner) {
   if (target.empty()) return Errno(ENOENT);
   if (target.size() >= PATH_MAX) return Errno(ENAMETOOLONG);
   if (target.find('\0') != target.npos) return Errno(EINVAL);
@@ -31,8 +34,8 @@ Result<Node> Export::MakeSymlink(Inode& dir, const PathComponent& name, std::str
   return MakeEntry(dir, name, owner, [&](int fd, const char* entry) { return symlinkat(text.c_str(), fd, entry); });
 }
 
-Result<Node> Export::MakeNode(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device,
-                              const Owner& owner) {
+Result<Attributes> Export::MakeNode(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device,
+                                    const Owner& owner) {
   return MakeEntry(dir, name, owner,
                    [&](int fd, const char* entry) { return mknodat(fd, entry, mode & (S_IFMT | ALLPERMS), device); });
 }
@@ -70,20 +73,22 @@ Result<void> Export::Unlink(Inode& dir, const PathComponent& name) { return Remo
 
 Result<void> Export::RemoveDirectory(Inode& dir, const PathComponent& name) { return Remove(dir, name, AT_REMOVEDIR); }
 
-// `file` is held by the caller, so no other file can have its number.
-Result<void> Export::CheckSame(Inode& dir, const PathComponent& name, const Inode& file) {
+// `file` is held, so no other file can have its number.
+Result<void> Export::CheckSame(Inode& dir, const PathComponent& name, const HeldDescriptor& file) {
   Result<HeldDescriptor> held = dir.Hold();
   if (!held) return held.error();
-  struct statx stat;
-  if (Result<void> done = StatX(held->get(), name.c_str(), &stat); !done) return done;
-  if (!(KeyOf(AttributesOf(stat)) == file.key())) return Errno(ESTALE);
+  struct statx named, known;
+  if (Result<void> done = StatX(held->get(), name.c_str(), &named); !done) return done;
+  // Asked again, for an overlay file system gives a file another identity when it is first written to.
+  if (Result<void> done = StatX(file.get(), "", &known); !done) return done;
+  if (!(KeyOf(AttributesOf(named)) == KeyOf(AttributesOf(known)))) return Errno(ESTALE);
   return {};
 }
 
 Result<void> Export::RemoveIfSame(Inode& dir, const PathComponent& name, Inode& file) {
   Result<HeldDescriptor> held = file.Hold();
   if (!held) return held.error();
-  if (Result<void> same = CheckSame(dir, name, file); !same) return same;
+  if (Result<void> same = CheckSame(dir, name, *held); !same) return same;
   return Remove(dir, name, file.is_directory() ? AT_REMOVEDIR : 0);
 }
 
@@ -91,7 +96,7 @@ Result<void> Export::RenameIfSame(Inode& from_dir, const PathComponent& from, In
                                   const PathComponent& to) {
   Result<HeldDescriptor> held = file.Hold();
   if (!held) return held.error();
-  if (Result<void> same = CheckSame(from_dir, from, file); !same) return same;
+  if (Result<void> same = CheckSame(from_dir, from, *held); !same) return same;
   return Rename(from_dir, from, to_dir, to);
 }
 

@@ -11,20 +11,20 @@ INSTANTIATE_ON_FILE_SYSTEMS(NamesTest);
 constexpr Owner kRoot{0, 0};
 
 TEST_P(NamesTest, MakesEveryType) {
-  const Node d = *tree_->MakeDirectory(root(), Name("d"), 01777, kRoot);
+  const Node d = MakeDirectory(root(), "d", 01777);
   EXPECT_EQ(d.attributes.mode, S_IFDIR | 01777u);
   EXPECT_EQ(tree_->Parent(*d.inode)->inode, tree_->root());
   EXPECT_EQ(ErrorOf(tree_->MakeDirectory(root(), Name("d"), 0755, kRoot)), EEXIST);
   for (const uint32_t type : {S_IFREG, S_IFIFO, S_IFSOCK}) {
-    const Node node = *tree_->MakeNode(*d.inode, Name(std::to_string(type)), type | 0640, 0, kRoot);
-    EXPECT_EQ(node.attributes.mode, type | 0640u);
-    EXPECT_EQ(node.inode->type(), type);
+    const Attributes made = *tree_->MakeNode(*d.inode, Name(std::to_string(type)), type | 0640, 0, kRoot);
+    EXPECT_EQ(made.mode, type | 0640u);
+    EXPECT_EQ(tree_->Lookup(*d.inode, Name(std::to_string(type)))->inode->type(), type);
   }
   for (const uint32_t type : {S_IFCHR, S_IFBLK}) {
     const dev_t device = makedev(200, 70000);
-    const Node node = *tree_->MakeNode(*d.inode, Name(std::to_string(type)), type | 0640, device, kRoot);
-    EXPECT_EQ(node.attributes.mode, type | 0640u);
-    EXPECT_EQ(node.attributes.rdev, device);
+    const Attributes made = *tree_->MakeNode(*d.inode, Name(std::to_string(type)), type | 0640, device, kRoot);
+    EXPECT_EQ(made.mode, type | 0640u);
+    EXPECT_EQ(made.rdev, device);
   }
   EXPECT_EQ(ErrorOf(tree_->MakeNode(root(), Name("x"), S_IFDIR | 0755, 0, kRoot)), EPERM);
   EXPECT_EQ(ErrorOf(tree_->MakeNode(root(), Name("x"), S_IFLNK | 0777, 0, kRoot)), EINVAL);
@@ -50,8 +50,8 @@ TEST_P(NamesTest, LinksAnythingButDirectories) {
 }
 
 TEST_P(NamesTest, RenamesBetweenDirectories) {
-  const InodeRef a = tree_->MakeDirectory(root(), Name("a"), 0755, kRoot)->inode;
-  const InodeRef b = tree_->MakeDirectory(*a, Name("b"), 0755, kRoot)->inode;
+  const InodeRef a = MakeDirectory(root(), "a").inode;
+  const InodeRef b = MakeDirectory(*a, "b").inode;
   Write(path("a/b/f"), "text");
   const InodeRef f = tree_->Lookup(*b, Name("f"))->inode;
   EXPECT_EQ(ErrorOf(tree_->Rename(*b, Name("f"), root(), Name("g"))), 0);
@@ -65,7 +65,7 @@ TEST_P(NamesTest, RenamesBetweenDirectories) {
 }
 
 TEST_P(NamesTest, RemovesByKind) {
-  const InodeRef d = tree_->MakeDirectory(root(), Name("d"), 0755, kRoot)->inode;
+  const InodeRef d = MakeDirectory(root(), "d").inode;
   Write(path("d/f"), "");
   EXPECT_EQ(ErrorOf(tree_->Unlink(root(), Name("d"))), EISDIR);
   EXPECT_EQ(ErrorOf(tree_->RemoveDirectory(root(), Name("d"))), ENOTEMPTY);
@@ -96,7 +96,7 @@ TEST_P(NamesTest, ActsOnlyOnTheSameFile) {
   EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("g"), *f)), 0);
   EXPECT_EQ(ErrorOf(Find("g")), ENOENT);
 
-  const InodeRef d = tree_->MakeDirectory(root(), Name("d"), 0755, kRoot)->inode;
+  const InodeRef d = MakeDirectory(root(), "d").inode;
   EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("d"), *d)), 0);
   EXPECT_EQ(ErrorOf(Find("d")), ENOENT);
 }

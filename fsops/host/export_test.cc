@@ -171,7 +171,7 @@ TEST_P(ExportTest, DepthDoesNotMatter) {
   const std::string name(250, 'd');
   std::vector<InodeRef> chain = {tree_->root()};
   for (size_t bytes = 0; bytes < 65536 + 4096; bytes += name.size() + 1) {
-    chain.push_back(tree_->MakeDirectory(*chain.back(), Name(name), 0755, {0, 0})->inode);
+    chain.push_back(MakeDirectory(*chain.back(), name).inode);
   }
   const CreatedFile made = *tree_->Create(*chain.back(), Name("file"), kReadWrite, 0600, {0, 0});
   EXPECT_EQ(ErrorOf(tree_->SetAttributes(*made.node.inode, {.mode = 0640, .size = 5})), 0);
@@ -199,10 +199,11 @@ TEST_P(ExportTest, DetachedMount) {
   broker_ = std::make_unique<LocalHandleBroker>(mount.get());
   tree_ = *Export::Make(std::move(mount), OpenDirectory("/proc/self/fd"), *broker_, {.max_descriptors = 1});
 
-  const InodeRef d = tree_->MakeDirectory(root(), Name("d"), 0755, {0, 0})->inode;
-  const InodeRef e = tree_->MakeDirectory(*d, Name("e"), 0755, {0, 0})->inode;
+  const InodeRef d = MakeDirectory(root(), "d").inode;
+  const InodeRef e = MakeDirectory(*d, "e").inode;
   const InodeRef f = tree_->Create(*e, Name("f"), kReadWrite, 0600, {1, 1})->node.inode;
-  const InodeRef null = tree_->MakeNode(root(), Name("null"), S_IFCHR | 0666, makedev(1, 3), {0, 0})->inode;
+  ASSERT_EQ(ErrorOf(tree_->MakeNode(root(), Name("null"), S_IFCHR | 0666, makedev(1, 3), {0, 0})), 0);
+  const InodeRef null = Get("null");
   EXPECT_LE(tree_->held_descriptors(), 2u);
   // All of these come back by their handles, on the same mount.
   EXPECT_EQ(tree_->Parent(*e)->inode, d);
@@ -305,12 +306,12 @@ TEST_P(ExportTest, FilesAreBornWithTheirOwner) {
   for (std::thread& thread : threads) thread.join();
 
   const Owner owner{1234, 5678};
-  for (const Result<Node>& node :
+  for (const Result<Attributes>& made :
        {tree_->MakeDirectory(root(), Name("d"), 0777, owner), tree_->MakeSymlink(root(), Name("l"), "x", owner),
         tree_->MakeNode(root(), Name("p"), S_IFIFO | 0666, 0, owner)}) {
-    ASSERT_EQ(ErrorOf(node), 0);
-    EXPECT_EQ(node->attributes.uid, 1234u);
-    EXPECT_EQ(node->attributes.gid, 5678u);
+    ASSERT_EQ(ErrorOf(made), 0);
+    EXPECT_EQ(made->uid, 1234u);
+    EXPECT_EQ(made->gid, 5678u);
   }
   EXPECT_EQ(StatOf(path("d")).st_mode & 07777, 0777u);
   // The capabilities are still there: a foreign file in a foreign directory.
@@ -328,9 +329,9 @@ TEST_P(ExportTest, SetgidDirectoriesPassOnTheirGroup) {
   const CreatedFile file = *tree_->Create(*d, Name("f"), kReadWrite, 0644, {10, 20});
   EXPECT_EQ(file.node.attributes.uid, 10u);
   EXPECT_EQ(file.node.attributes.gid, 99u);
-  const Node sub = *tree_->MakeDirectory(*d, Name("s"), 0755, {10, 20});
-  EXPECT_EQ(sub.attributes.gid, 99u);
-  EXPECT_EQ(sub.attributes.mode, S_IFDIR | 02755u);
+  const Attributes sub = *tree_->MakeDirectory(*d, Name("s"), 0755, {10, 20});
+  EXPECT_EQ(sub.gid, 99u);
+  EXPECT_EQ(sub.mode, S_IFDIR | 02755u);
 }
 
 // In a child: capabilities that are given up do not come back.

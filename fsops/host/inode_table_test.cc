@@ -227,7 +227,7 @@ TEST_P(EvictionTest, TwentyThousandFilesAtTwoHundredAndFiftySixDescriptors) {
   std::vector<uint64_t> numbers;
   for (int d = 0; d < 20; ++d) {
     const std::string name = std::to_string(d);
-    dirs.push_back(tree_->MakeDirectory(*top, Name(name), 0755, {0, 0})->inode);
+    dirs.push_back(MakeDirectory(*top, name).inode);
     for (int f = 0; f < 1000; ++f) {
       ASSERT_EQ(mknod(path("top/" + name + "/" + std::to_string(f)).c_str(), S_IFREG | 0644, 0), 0);
       const Node node = *tree_->Lookup(*dirs.back(), Name(std::to_string(f)));
@@ -319,7 +319,7 @@ TEST_P(EvictionTest, Hammer) {
             error = ErrorOf(tree_->RemoveDirectory(*a, name()));
             break;
           case 9:
-            error = keep(tree_->MakeDirectory(*a, name(), 0755, owner));
+            error = ErrorOf(tree_->MakeDirectory(*a, name(), 0755, owner));
             break;
           case 10: {
             Result<CreatedFile> file = tree_->Create(*a, name(), {.access = Access::kReadWrite}, 0644, owner);

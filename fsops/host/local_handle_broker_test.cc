@@ -67,7 +67,8 @@ TEST_P(LocalHandleBrokerTest, MountsWithinTheExport) {
 
   const Node sub = *tree->Lookup(*tree->root(), Name("sub"));
   EXPECT_NE(sub.attributes.dev, tree->Stat(*tree->root())->dev);
-  const Node d = *tree->MakeDirectory(*sub.inode, Name("d"), 0755, {0, 0});
+  ASSERT_EQ(ErrorOf(tree->MakeDirectory(*sub.inode, Name("d"), 0755, {0, 0})), 0);
+  const Node d = *tree->Lookup(*sub.inode, Name("d"));
   const InodeRef f = tree->Create(*d.inode, Name("f"), {.access = Access::kWrite}, 0600, {0, 0})->node.inode;
   const InodeRef above = tree->Lookup(*tree->root(), Name("f"))->inode;
   EXPECT_LE(tree->held_descriptors(), 3u);

@@ -75,28 +75,28 @@ Result<p9::Rreaddir> Operations::Do(const p9::Treaddir& request, Context& contex
 Result<p9::Rmkdir> Operations::Do(const p9::Tmkdir& request, Context& /*context*/) {
   const Result<Target> target = FindTarget(request.dfid, request.name);
   if (!target.ok()) return target.error();
-  const Result<host::Node> node =
+  const Result<host::Attributes> made =
       tree_.MakeDirectory(target->inode(), target->name, request.mode & 07777, target->Owner(request.gid));
-  if (!node.ok()) return node.error();
-  return p9::Rmkdir{.qid = QidOf(node->attributes)};
+  if (!made.ok()) return made.error();
+  return p9::Rmkdir{.qid = QidOf(*made)};
 }
 
 Result<p9::Rsymlink> Operations::Do(const p9::Tsymlink& request, Context& /*context*/) {
   const Result<Target> target = FindTarget(request.fid, request.name);
   if (!target.ok()) return target.error();
-  const Result<host::Node> node =
+  const Result<host::Attributes> made =
       tree_.MakeSymlink(target->inode(), target->name, request.symtgt, target->Owner(request.gid));
-  if (!node.ok()) return node.error();
-  return p9::Rsymlink{.qid = QidOf(node->attributes)};
+  if (!made.ok()) return made.error();
+  return p9::Rsymlink{.qid = QidOf(*made)};
 }
 
 Result<p9::Rmknod> Operations::Do(const p9::Tmknod& request, Context& /*context*/) {
   const Result<Target> target = FindTarget(request.dfid, request.name);
   if (!target.ok()) return target.error();
-  const Result<host::Node> node = tree_.MakeNode(target->inode(), target->name, request.mode,
+  const Result<host::Attributes> made = tree_.MakeNode(target->inode(), target->name, request.mode,
                                                  makedev(request.major, request.minor), target->Owner(request.gid));
-  if (!node.ok()) return node.error();
-  return p9::Rmknod{.qid = QidOf(node->attributes)};
+  if (!made.ok()) return made.error();
+  return p9::Rmknod{.qid = QidOf(*made)};
 }
 
 Result<p9::Rlink> Operations::Do(const p9::Tlink& request, Context& /*context*/) {
