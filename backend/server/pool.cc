@@ -337,7 +337,8 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
   const uint64_t flushes_before = flushes_;
   const Clock::time_point start = Clock::now();
   const Outcome outcome = service_.Serve(request);
-  const int64_t took = std::chrono::nanoseconds(Clock::now() - start).count();
+  // One that took very long alone says nothing of the others.
+  const int64_t took = std::min(std::chrono::nanoseconds(Clock::now() - start).count(), 4 * kLongServeNs);
   const int64_t mean = mean_serve_ns_.load(std::memory_order_relaxed);
   mean_serve_ns_.store(mean + (took - mean) / 8, std::memory_order_relaxed);
 

@@ -76,7 +76,7 @@ class TransportTest : public testing::TestWithParam<WayCase> {
   static std::vector<uint8_t> Message(uint32_t size, uint8_t type = 200) {
     std::vector<uint8_t> message(size);
     std::iota(message.begin(), message.end(), uint8_t{1});
-    std::memcpy(message.data(), &size, std::min<size_t>(size, 4));
+    if (size >= 4) std::memcpy(message.data(), &size, 4);
     if (size > 4) message[4] = type;
     return message;
   }

@@ -1,0 +1,317 @@
+// The pool under calls that finish, block, wait, and get stuck, on the ring of a simulated guest.
+
+#include "backend/server/pool.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <cstring>
+#include <map>
+#include <random>
+#include <set>
+
+#include "backend/transport_virtfs/simulated_guest.h"
+#include "protocol/messages.h"
+
+namespace virtfs::backend {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr uint8_t kEcho = 200;     // answered at once
+constexpr uint8_t kBlocked = 201;  // kBlocked until it is released
+constexpr uint8_t kStuck = 202;    // holds its thread until it is released
+constexpr uint8_t kSlow = 203;     // takes 200 us
+constexpr uint8_t kWaits = 204;    // kWaiting until the next kEcho is finished
+constexpr uint8_t kFlush = p9::Tflush::kType;
+
+// Does what the type of a message says.
+class ScriptedService final : public Service {
+ public:
+  void Arrive(Call& call) override {
+    std::lock_guard lock(mutex_);
+    arrivals_.push_back(TagOf(call));
+  }
+
+  Outcome Serve(Call& call) override {
+    ++serves;
+    switch (call.frame[4]) {
+      case kBlocked:
+        if (!released_) return Outcome::kBlocked;
+        break;
+      case kStuck: {
+        ++stuck;
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return released_.load(); });
+        break;
+      }
+      case kSlow:
+        std::this_thread::sleep_for(200us);
+        break;
+      case kWaits: {
+        std::lock_guard lock(mutex_);
+        if (std::erase(woken_, &call) == 0) {
+          waiting_.push_back(&call);
+          return Outcome::kWaiting;
+        }
+        break;
+      }
+    }
+    std::memcpy(call.scratch.data(), call.frame.data(), 7);
+    std::memset(call.scratch.data(), 0, 4);
+    call.scratch[0] = 11;
+    call.head_size = 11;
+    return Outcome::kAnswered;
+  }
+
+  std::vector<Call*> Finish(Call& call) override {
+    std::lock_guard lock(mutex_);
+    if (call.frame[4] != kEcho) return {};
+    woken_.insert(woken_.end(), waiting_.begin(), waiting_.end());
+    return std::exchange(waiting_, {});
+  }
+
+  void Release() {
+    std::lock_guard lock(mutex_);
+    released_ = true;
+    changed_.notify_all();
+  }
+
+  std::vector<uint16_t> arrivals() {
+    std::lock_guard lock(mutex_);
+    return arrivals_;
+  }
+
+  std::atomic<int> stuck = 0;
+  std::atomic<int> serves = 0;
+
+ private:
+  static uint16_t TagOf(const Call& call) { return static_cast<uint16_t>(call.frame[5] | call.frame[6] << 8); }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::atomic<bool> released_ = false;
+  std::vector<uint16_t> arrivals_;
+  std::vector<Call*> waiting_, woken_;
+};
+
+class PoolTest : public testing::Test {
+ protected:
+  void Start(uint32_t threads = 16, std::chrono::microseconds poll = 30us) {
+    ASSERT_TRUE(events_.Open(SimulatedGuest::kDomid));
+    ASSERT_TRUE(events_.Bind(guest_.port()));
+    ring_ = std::make_unique<Ring>(guest_.ring(), 0, 252);
+    bytes_ = std::make_unique<GuestBytes>(guest_.backend_grants(), SimulatedGuest::kDomid, Way::kPersistent, 8192, 512);
+    transport_ = std::make_unique<Transport>(*ring_, *bytes_, events_, true);
+    pool_ = std::make_unique<Pool>(*transport_, events_, service_, PoolOptions{.threads = threads, .poll = poll},
+                                   [this](RingFault fault) {
+                                     fault_ = fault;
+                                     ++faults_;
+                                   });
+    ASSERT_TRUE(pool_->Start().ok());
+  }
+  void TearDown() override {
+    service_.Release();
+    if (pool_) pool_->Stop();
+  }
+
+  // Sends a message with that tag; its page is that of the tag modulo 64.
+  void Send(uint8_t type, uint16_t tag) {
+    const uint8_t message[] = {7, 0, 0, 0, type, static_cast<uint8_t>(tag), static_cast<uint8_t>(tag >> 8)};
+    guest_.Send(message, 2 * (tag % 64U), 1);
+  }
+  // The tag of the next reply; 0xffff: none came.
+  uint16_t Reply() {
+    // Ids are given in the order of sending, two for each message.
+    const auto first = guest_.Response();
+    if (!first) return 0xffff;
+    const auto second = guest_.Response();
+    EXPECT_EQ(first->status, 0);
+    EXPECT_EQ(second->status, 0);
+    EXPECT_EQ(second->id, static_cast<uint16_t>(first->id + 1));
+    return static_cast<uint16_t>(first->id / 2);
+  }
+
+  // `condition` within the bound.
+  template <typename Condition>
+  static bool Await(Condition condition) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::yield();
+    }
+    return true;
+  }
+
+  SimulatedGuest guest_{130};
+  EventChannel events_;
+  ScriptedService service_;
+  std::unique_ptr<Ring> ring_;
+  std::unique_ptr<GuestBytes> bytes_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Pool> pool_;
+  std::atomic<RingFault> fault_ = RingFault::kNone;
+  std::atomic<int> faults_ = 0;
+};
+
+class PollTest : public PoolTest, public testing::WithParamInterface<int> {};
+
+TEST_P(PollTest, OneAtATimeNeedsFewThreads) {
+  Start(16, std::chrono::microseconds(GetParam()));
+  for (uint16_t i = 0; i < 1000; ++i) {
+    Send(kEcho, i);
+    ASSERT_EQ(Reply(), i);
+  }
+  // The one that serves and the one that listens meanwhile; more if the machine is so busy that requests seem long.
+  EXPECT_LE(pool_->threads(), 8u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Microseconds, PollTest, testing::Values(0, 30, 1000));
+
+TEST_F(PoolTest, SixtyFourAtOnceOfAllKinds) {
+  Start();
+  std::mt19937 random(7);
+  std::set<uint16_t> in_flight;
+  uint16_t next = 0;
+  for (int done = 0; done < 4000;) {
+    while (in_flight.size() < 64 && next < 4000) {
+      const uint8_t types[] = {kEcho, kEcho, kEcho, kEcho, kEcho, kSlow, kFlush, kWaits};
+      in_flight.insert(next);
+      // Waiting ones need a kEcho after them.
+      Send(next >= 3900 ? kEcho : types[random() % 8], next);
+      ++next;
+    }
+    ASSERT_EQ(in_flight.erase(Reply()), 1u) << done;
+    ++done;
+  }
+  const std::vector<uint16_t> arrivals = service_.arrivals();
+  EXPECT_EQ(arrivals.size(), 4000u);
+  EXPECT_TRUE(std::is_sorted(arrivals.begin(), arrivals.end())) << "not in the order of the ring";
+}
+
+TEST_F(PoolTest, BlockedCallsHoldNoThread) {
+  Start(4);
+  uint16_t next = 0;
+  size_t blocked = 0;
+  for (const size_t count : {1u, 15u, 60u}) {
+    SCOPED_TRACE(count);
+    for (; blocked < count; ++blocked) Send(kBlocked, next++);
+    ASSERT_TRUE(Await([&] { return pool_->parked() == blocked; }));
+    for (int i = 0; i < 200; ++i, ++next) {
+      Send(kEcho, next);
+      ASSERT_EQ(Reply(), next);
+    }
+  }
+  service_.Release();
+  std::set<uint16_t> replies;
+  for (size_t i = 0; i < blocked; ++i) replies.insert(Reply());
+  EXPECT_EQ(replies.size(), blocked);
+  EXPECT_FALSE(replies.contains(0xffff));
+}
+
+TEST_F(PoolTest, ABlockedCallIsTriedAgainAtOnceWhenSomethingBeginsToWait) {
+  Start();
+  Send(kBlocked, 0);
+  ASSERT_TRUE(Await([&] { return service_.serves >= 8; }));  // its pauses are 50 ms by now
+  ASSERT_TRUE(Await([&] { return pool_->parked() == 1; }));
+  const int before = service_.serves;
+  const auto start = std::chrono::steady_clock::now();
+  Send(kWaits, 1);
+  ASSERT_TRUE(Await([&] { return service_.serves >= before + 2; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 1s);
+  Send(kEcho, 2);
+  EXPECT_EQ(Reply(), 2);
+  EXPECT_EQ(Reply(), 1);
+}
+
+TEST_F(PoolTest, WhenAllOthersAreStuckTflushIsServedStill) {
+  constexpr int kThreads = 6;
+  Start(kThreads);
+  uint16_t next = 0;
+  for (int i = 0; i < kThreads - 1; ++i) Send(kStuck, next++);
+  ASSERT_TRUE(Await([&] { return service_.stuck == kThreads - 1; }));
+  // These would need a thread for themselves.
+  for (int i = 0; i < 5; ++i) Send(kEcho, next++);
+  for (int i = 0; i < 5; ++i) {
+    Send(kFlush, next);
+    ASSERT_EQ(Reply(), next++);
+  }
+  EXPECT_EQ(pool_->threads(), static_cast<size_t>(kThreads));
+  service_.Release();
+  std::set<uint16_t> replies;
+  for (int i = 0; i < kThreads - 1 + 5; ++i) replies.insert(Reply());
+  EXPECT_EQ(replies.size(), static_cast<size_t>(kThreads - 1 + 5));
+}
+
+// All in one publication: nobody raises an event for those behind.
+TEST_F(PoolTest, StuckThreadsAreNoticedWhileRequestsWait) {
+  Start();
+  for (uint16_t i = 0; i < 500; ++i) {  // short ones, so that few threads are thought to be enough
+    Send(kEcho, i);
+    ASSERT_EQ(Reply(), i);
+  }
+  std::vector<Slot> slots;
+  for (uint16_t i = 500; i < 508; ++i) Send(kStuck, i);
+  for (uint16_t i = 508; i < 540; ++i) Send(kEcho, i);
+  std::set<uint16_t> replies;
+  for (int i = 0; i < 32; ++i) replies.insert(Reply());
+  EXPECT_EQ(replies.size(), 32u);
+  EXPECT_EQ(*replies.begin(), 508);
+  ASSERT_TRUE(Await([&] { return service_.stuck == 8; }));
+}
+
+TEST_F(PoolTest, StopAnswersWhatIsPublished) {
+  Start(4);
+  for (uint16_t i = 0; i < 3; ++i) Send(kStuck, i);
+  ASSERT_TRUE(Await([&] { return service_.stuck == 3; }));
+  for (uint16_t i = 3; i < 40; ++i) Send(kEcho, i);
+  Send(kBlocked, 40);
+  std::thread stopper([&] { pool_->Stop(); });
+  service_.Release();
+  stopper.join();
+  std::set<uint16_t> replies;
+  for (int i = 0; i < 40; ++i) replies.insert(Reply());
+  EXPECT_EQ(replies.size(), 40u);
+}
+
+TEST_F(PoolTest, StopLeavesBlockedCallsUnanswered) {
+  Start();
+  for (uint16_t i = 0; i < 20; ++i) Send(kBlocked, i);
+  ASSERT_TRUE(Await([&] { return service_.serves >= 20; }));
+  pool_->Stop();
+  EXPECT_EQ(guest_.Word(SimulatedGuest::kRspProd).load(), 0u);
+}
+
+TEST_F(PoolTest, AnIdlePoolStops) {
+  Start();
+  pool_->Stop();
+  EXPECT_EQ(service_.serves, 0);
+}
+
+TEST_F(PoolTest, AFaultEndsItAfterWhatWasTaken) {
+  Start();
+  Send(kStuck, 0);
+  ASSERT_TRUE(Await([&] { return service_.stuck == 1; }));
+  guest_.Word(SimulatedGuest::kReqProd).store(1000);
+  guest_.Notify();
+  ASSERT_TRUE(Await([&] { return faults_ == 1; }));
+  EXPECT_EQ(fault_, RingFault::kOverflow);
+  service_.Release();
+  EXPECT_EQ(Reply(), 0);
+  pool_->Stop();
+  EXPECT_EQ(faults_, 1);
+}
+
+// The guest notifies all the time, for nothing.
+TEST_F(PoolTest, StrayEventsDoNoHarm) {
+  Start();
+  for (uint16_t i = 0; i < 300; ++i) {
+    for (int j = 0; j < 5; ++j) guest_.Notify();
+    Send(kEcho, i);
+    guest_.Notify();
+    ASSERT_EQ(Reply(), i);
+  }
+}
+
+}  // namespace
+}  // namespace virtfs::backend
