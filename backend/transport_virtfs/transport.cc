@@ -74,6 +74,8 @@ bool Transport::Fetch(Request& request) {
     Respond(request, XEN_VIRTFS_STATUS_BAD_GREF);
     return false;
   }
+  // What a malformed message of any other type has behind its head is nothing to anybody.
+  if (request.type != p9::Twrite::kType) request.data = Payload();
   request.frame = {request.read.buffer.data(), head};
   request.capacity = request.chain.capacity;
   request.scratch = {request.write.buffer.data(), size_t{bytes_.ReplyBound(request.capacity)}};

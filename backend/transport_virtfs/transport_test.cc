@@ -72,8 +72,8 @@ class TransportTest : public testing::TestWithParam<WayCase> {
     transport_ = std::make_unique<Transport>(*ring_, *bytes_, events_, sized);
   }
 
-  // A message of `size` bytes with an unknown type: the whole of it is its head.
-  static std::vector<uint8_t> Message(uint32_t size, uint8_t type = 200) {
+  // A message of `size` bytes, of a type that may be so long: the whole of it is its head.
+  static std::vector<uint8_t> Message(uint32_t size, uint8_t type = p9::Twalk::kType) {
     std::vector<uint8_t> message(size);
     std::iota(message.begin(), message.end(), uint8_t{1});
     if (size >= 4) std::memcpy(message.data(), &size, 4);
