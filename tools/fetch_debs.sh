@@ -10,8 +10,8 @@ set -euo pipefail
 packages=("$@")
 [ ${#packages[@]} -gt 0 ] || packages=(xen-utils-4.17 xenstore-utils)
 
-home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
-cache=${XEN_VIRTFS_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/xen-virtfs}
+home=$(getent passwd "$(id -u)" | cut -d: -f6)  # as tests find it, which have no HOME
+cache=${XEN_VIRTFS_CACHE:-$home/.cache/xen-virtfs}
 root=$cache/debs-root
 
 fail() {

@@ -3,7 +3,7 @@
 They are loaded by programs of any build, the real xenstored among them, which cannot load an instrumented library.
 """
 
-def _plain_transition_impl(settings, attr):
+def _plain_transition_impl(_settings, _attr):
     return {
         "//command_line_option:compilation_mode": "opt",
         "//command_line_option:copt": ["-O2", "-Wall", "-Wextra", "-Werror"],

@@ -58,8 +58,8 @@ int Guest() {
   CHECK(page != nullptr);
   const int port = xenevtchn_bind_unbound_port(events, 0);
   CHECK(port > 0);
-  std::strcpy(page, "ping");
-  std::strcpy(page + 4096, "copied");
+  std::memcpy(page, "ping", sizeof("ping"));
+  std::memcpy(page + 4096, "copied", sizeof("copied"));
   std::printf("ready %u %u %d.\n", refs[0], refs[1], port);
   std::fflush(stdout);
   CHECK(xenevtchn_pending(events) == port);
