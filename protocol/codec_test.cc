@@ -56,81 +56,78 @@ struct GoldenCase {
   static void ExpectInvalid(Errno error) { EXPECT_EQ(error, Errno(EINVAL)); }
 };
 
-// What every message must do. One test case each, made for every type that Messages lists.
-class GoldenTest : public testing::Test {
- public:
-  explicit GoldenTest(const GoldenCase& golden)
-      : golden_(golden), frame_(BytesOf(golden.bytes)), head_(Cut(golden.head)) {}
+std::vector<GoldenCase> GoldenCases() {
+  std::vector<GoldenCase> cases;
+  ForEachMessage(Messages(), [&]<Message M>() { cases.push_back(GoldenCase::Of<M>()); });
+  return cases;
+}
 
-  void TestBody() override {
-    Encodes();
-    DecodesAndVisits();
-    RefusesWhatIsCutShort();
-    RefusesWhatIsLeftOver();
-    RefusesAnotherSizeOrType();
-  }
-
- private:
+// What every message must do.
+class GoldenTest : public testing::TestWithParam<GoldenCase> {
+ protected:
   bool Decodes(const Bytes& bytes) const { return golden_.decode(bytes).has_value(); }
 
   Bytes Cut(size_t size) const { return Bytes(frame_.begin(), frame_.begin() + static_cast<ptrdiff_t>(size)); }
 
-  void Encodes() {
-    ASSERT_TRUE(golden_.has_payload ? golden_.head < frame_.size() : golden_.head == frame_.size());
-    Bytes out(golden_.head, 0xaa);
-    ASSERT_EQ(golden_.encode(out), golden_.head);
-    EXPECT_EQ(out, head_);
-
-    const Bytes untouched(golden_.head - 1, 0xaa);
-    out = untouched;
-    EXPECT_EQ(golden_.encode(out), 0u) << "one byte too small";
-    EXPECT_EQ(out, untouched);
-  }
-
-  void DecodesAndVisits() {
-    EXPECT_EQ(golden_.decode(frame_), true);
-    EXPECT_EQ(golden_.decode(head_), true);
-    const auto size = static_cast<uint32_t>(frame_.size());
-    EXPECT_EQ(*ParseHeader(frame_), (Header{.size = size, .type = golden_.type, .tag = kGoldenTag}));
-    EXPECT_EQ(HeadSize(golden_.type, size), golden_.head);
-    EXPECT_EQ(*VisitMessage(frame_, []<Message M>(const M&) { return MessageName<M>(); }), golden_.name);
-  }
-
-  void RefusesWhatIsCutShort() {
-    for (size_t size = 0; size < frame_.size(); ++size) {
-      Bytes cut = Cut(size);
-      EXPECT_EQ(Decodes(cut), golden_.has_payload && size == golden_.head) << "cut to " << size;
-      if (size < kHeaderSize) continue;
-      SetSize(cut, size);
-      const bool datasync_left_out = golden_.type == Tfsync::kType && size == kHeaderSize + sizeof(Fid);
-      EXPECT_EQ(Decodes(cut), datasync_left_out) << "cut and resized to " << size;
-    }
-  }
-
-  void RefusesWhatIsLeftOver() {
-    Bytes longer = frame_;
-    longer.push_back(0);
-    EXPECT_FALSE(Decodes(longer));
-    SetSize(longer, longer.size());
-    EXPECT_FALSE(Decodes(longer));
-  }
-
-  void RefusesAnotherSizeOrType() {
-    const size_t size = frame_.size();
-    for (const size_t wrong : {size_t{0}, size_t{6}, size - 1, size + 1, size_t{0xffffffff}}) {
-      Bytes resized = frame_;
-      SetSize(resized, wrong);
-      EXPECT_FALSE(Decodes(resized)) << "size[4] = " << wrong;
-    }
-    Bytes other = frame_;
-    other[4] ^= 1;
-    EXPECT_FALSE(Decodes(other));
-  }
-
-  const GoldenCase golden_;
-  const Bytes frame_;
-  const Bytes head_;
+  const GoldenCase& golden_ = GetParam();
+  const Bytes frame_ = BytesOf(golden_.bytes);
+  const Bytes head_ = Cut(golden_.head);
 };
+
+INSTANTIATE_TEST_SUITE_P(Messages, GoldenTest, testing::ValuesIn(GoldenCases()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+TEST_P(GoldenTest, EncodesToTheBytes) {
+  ASSERT_TRUE(golden_.has_payload ? golden_.head < frame_.size() : golden_.head == frame_.size());
+  Bytes out(golden_.head, 0xaa);
+  ASSERT_EQ(golden_.encode(out), golden_.head);
+  EXPECT_EQ(out, head_);
+
+  const Bytes untouched(golden_.head - 1, 0xaa);
+  out = untouched;
+  EXPECT_EQ(golden_.encode(out), 0u) << "one byte too small";
+  EXPECT_EQ(out, untouched);
+}
+
+TEST_P(GoldenTest, DecodesFromTheBytes) {
+  EXPECT_EQ(golden_.decode(frame_), true);
+  EXPECT_EQ(golden_.decode(head_), true);
+  const auto size = static_cast<uint32_t>(frame_.size());
+  EXPECT_EQ(*ParseHeader(frame_), (Header{.size = size, .type = golden_.type, .tag = kGoldenTag}));
+  EXPECT_EQ(HeadSize(golden_.type, size), golden_.head);
+  EXPECT_EQ(*VisitMessage(frame_, []<Message M>(const M&) { return MessageName<M>(); }), golden_.name);
+}
+
+TEST_P(GoldenTest, RefusesWhatIsCutShort) {
+  for (size_t size = 0; size < frame_.size(); ++size) {
+    Bytes cut = Cut(size);
+    EXPECT_EQ(Decodes(cut), golden_.has_payload && size == golden_.head) << "cut to " << size;
+    if (size < kHeaderSize) continue;
+    SetSize(cut, size);
+    const bool datasync_left_out = golden_.type == Tfsync::kType && size == kHeaderSize + sizeof(Fid);
+    EXPECT_EQ(Decodes(cut), datasync_left_out) << "cut and resized to " << size;
+  }
+}
+
+TEST_P(GoldenTest, RefusesATrailingByte) {
+  Bytes longer = frame_;
+  longer.push_back(0);
+  EXPECT_FALSE(Decodes(longer));
+  SetSize(longer, longer.size());
+  EXPECT_FALSE(Decodes(longer));
+}
+
+TEST_P(GoldenTest, RefusesAnotherSizeOrType) {
+  const size_t size = frame_.size();
+  for (const size_t wrong : {size_t{0}, size_t{6}, size - 1, size + 1, size_t{0xffffffff}}) {
+    Bytes resized = frame_;
+    SetSize(resized, wrong);
+    EXPECT_FALSE(Decodes(resized)) << "size[4] = " << wrong;
+  }
+  Bytes other = frame_;
+  other[4] ^= 1;
+  EXPECT_FALSE(Decodes(other));
+}
 
 TEST(CodecTest, SizesAreKnownBeforehand) {
   static_assert(kHasFixedSize<Rgetattr> && kMinHeadSize<Rgetattr> == 7 + 153);
@@ -288,15 +285,3 @@ TEST(DirEntryTest, GoldenBytes) {
 
 }  // namespace
 }  // namespace virtfs::p9
-
-int main(int argc, char** argv) {
-  using namespace virtfs::p9;  // NOLINT(google-build-using-namespace)
-  testing::InitGoogleTest(&argc, argv);
-  std::vector<GoldenCase> cases;
-  ForEachMessage(Messages(), [&]<Message M>() { cases.push_back(GoldenCase::Of<M>()); });
-  for (const GoldenCase& golden : cases) {
-    testing::RegisterTest("GoldenTest", std::string(golden.name).c_str(), nullptr, nullptr, __FILE__, __LINE__,
-                          [golden] { return new GoldenTest(golden); });
-  }
-  return RUN_ALL_TESTS();
-}
