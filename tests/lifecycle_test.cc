@@ -138,6 +138,30 @@ TEST_F(LifecycleTest, GarbageInTheGuestsNodesCostsThatShareOnly) {
   EXPECT_EQ(ChildrenOf(keeper->pid()).size(), 1u);
 }
 
+TEST_F(LifecycleTest, AFloodOfStateChangesStopsNoOtherShare) {
+  ASSERT_TRUE(xen_->AddDomain(1));
+  auto keeper = StartKeeper(1);
+  ASSERT_EQ(Attach(1, "flooded"), 0);
+  PlainFrontend flooding(*xen_, 1, 0);
+  Connect(flooding, 1, 0);
+  auto attach = SpawnAttach(1, {"tag=other,path=" + directory_ + ",security_model=passthrough"});
+  for (int i = 0; i < 5000; ++i) flooding.Write("state", i % 2 != 0 ? kConnected : "no state");
+  EXPECT_EQ(attach->Wait(), 0) << attach->Output();
+  EXPECT_EQ(xen_->Read(Backend(1, 0)), kConnected);
+
+  // And of connections: each costs the host a process, so they are paced.
+  PlainFrontend hasty(*xen_, 1, 1);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  int connections = 0;
+  for (; std::chrono::steady_clock::now() < end; ++connections) {
+    Connect(hasty, 1, 1);
+    hasty.Write("state", kClosing);
+    ASSERT_TRUE(WaitForState(1, 1, kClosed));
+    hasty.Write("state", kClosed);
+  }
+  EXPECT_LE(connections, 14);
+}
+
 TEST_F(LifecycleTest, ARingThatIsNotGrantedFailsAndMayBeTriedAgain) {
   ASSERT_TRUE(xen_->AddDomain(1));
   auto keeper = StartKeeper(1);

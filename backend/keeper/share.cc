@@ -76,7 +76,7 @@ Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t 
       devid_(devid),
       paths_(backend, guest, devid),
       name_(absl::StrCat("domain ", guest, " share ", devid)),
-      shown_(ReadState(paths_.backend_dir)) {
+      shown_(ReadState(paths_.backend_dir, State::kUnknown)) {
   switch (shown_) {
     case State::kUnknown:
     case State::kInitialising:
@@ -91,11 +91,11 @@ Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t 
   }
 }
 
-State Share::ReadState(const std::string& directory) {
+State Share::ReadState(const std::string& directory, State otherwise) {
   const Result<std::string> text = store_.Read(absl::StrCat(directory, "/" XEN_VIRTFS_NODE_STATE));
   if (!text.ok()) return State::kUnknown;
   const std::optional<uint32_t> number = xenstore::ParseNumber(*text, 0, static_cast<uint32_t>(State::kClosed));
-  return number ? static_cast<State>(*number) : State::kUnknown;
+  return number ? static_cast<State>(*number) : otherwise;
 }
 
 View Share::Look(Time now, const Circumstances& circumstances) {
@@ -106,8 +106,8 @@ View Share::Look(Time now, const Circumstances& circumstances) {
   if (view.present) {
     const Result<std::string> online = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE));
     view.online = !circumstances.stopping && online.ok() && *online == "1";
-    view.frontend = ReadState(paths_.frontend_dir);
-    const State state = ReadState(paths_.backend_dir);
+    frontend_ = view.frontend = ReadState(paths_.frontend_dir, frontend_);
+    const State state = ReadState(paths_.backend_dir, shown_);
     if (state == State::kClosing && shown_ != State::kClosing) {
       view.close_asked = true;
       shown_ = State::kClosing;

@@ -67,7 +67,8 @@ class Share {
   };
 
   View Look(Time now, const Circumstances& circumstances);
-  xenstore::State ReadState(const std::string& directory);
+  // What the directory's state node says: kUnknown if there is none, `otherwise` if it is no state.
+  xenstore::State ReadState(const std::string& directory, xenstore::State otherwise);
   Result<void> Hear(link::Packet packet);
   void Reap();
 
@@ -89,8 +90,9 @@ class Share {
   const std::string name_;  // "domain 3 share 0"
 
   Phase phase_ = Phase::kPreparing;
-  std::optional<Time> deadline_;  // of the phase
-  xenstore::State shown_;         // what `state` says, as far as we know
+  std::optional<Time> deadline_;                          // of the phase
+  xenstore::State shown_;                                 // what our `state` says, as far as we know
+  xenstore::State frontend_ = xenstore::State::kUnknown;  // what the frontend's said last
   ShareOptions options_;
   ExportMount export_;
   Server server_ = Server::kNone;
