@@ -59,6 +59,19 @@ class ExportTest : public ::testing::TestWithParam<const char*> {
     tree_ = MakeExport(path(), *broker_);
   }
 
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "makes files for others, which takes root";
+  }
+
+  // Whether evicted files can come back here.
+  bool HandlesWork() {
+    const Result<HandleToken> token = tree_->KeepToken(root());
+    if (!token) return false;
+    const bool works = broker_->Reopen(*token).ok();
+    broker_->Drop(*token);
+    return works;
+  }
+
   // What is beneath the export's root, and what is beside it, on the host.
   std::string path(const std::string& name = "") const { return outside_.path() + "/export/" + name; }
   std::string beside(const std::string& name) const { return outside_.path() + "/" + name; }

@@ -1,5 +1,7 @@
 // Inodes without descriptors: what is evicted comes back as itself or not at all.
+#include <linux/magic.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 
 #include <atomic>
 #include <random>
@@ -44,6 +46,9 @@ class BrokerSpy : public HandleBroker {
 class EvictionTest : public ExportTest {
  protected:
   void SetUp() override {
+    ExportTest::SetUp();
+    if (IsSkipped()) return;
+    if (!HandlesWork()) GTEST_SKIP() << "file handles cannot be used here";
     for (int i = 0; i < 16; ++i) Write(path("other" + std::to_string(i)), "");
     Limit(4);
   }
@@ -164,7 +169,9 @@ TEST_P(EvictionTest, AReusedNumberIsAnotherFile) {
     EXPECT_EQ(Get("f"), after.inode);
     old.push_back(before.inode);
   }
-  EXPECT_TRUE(reused > 0 || std::string(GetParam()) != "/tmp");
+  struct statfs host;
+  ASSERT_EQ(statfs(path().c_str(), &host), 0);
+  EXPECT_TRUE(reused > 0 || host.f_type != EXT4_SUPER_MAGIC);
 }
 
 TEST_P(EvictionTest, WithoutHandlesNothingIsEvicted) {

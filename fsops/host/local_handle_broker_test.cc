@@ -12,7 +12,13 @@
 namespace virtfs::host {
 namespace {
 
-class LocalHandleBrokerTest : public ExportTest {};
+class LocalHandleBrokerTest : public ExportTest {
+ protected:
+  void SetUp() override {
+    ExportTest::SetUp();
+    if (!IsSkipped() && !HandlesWork()) GTEST_SKIP() << "file handles cannot be used here";
+  }
+};
 INSTANTIATE_ON_FILE_SYSTEMS(LocalHandleBrokerTest);
 
 TEST_P(LocalHandleBrokerTest, TokensAreKeptUntilDropped) {

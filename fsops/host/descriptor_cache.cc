@@ -1,0 +1,125 @@
+#include "fsops/host/descriptor_cache.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+
+namespace virtfs::host {
+
+void DescriptorCache::Link(Inode& inode) {
+  inode.listed_ = true;
+  inode.previous_ = newest_;
+  inode.next_ = nullptr;
+  (newest_ == nullptr ? oldest_ : newest_->next_) = &inode;
+  newest_ = &inode;
+  ++listed_;
+}
+
+void DescriptorCache::Unlink(Inode& inode) {
+  inode.listed_ = false;
+  (inode.previous_ == nullptr ? oldest_ : inode.previous_->next_) = inode.next_;
+  (inode.next_ == nullptr ? newest_ : inode.next_->previous_) = inode.previous_;
+  --listed_;
+}
+
+void DescriptorCache::Add(Inode& inode) {
+  const std::lock_guard lock(mutex_);
+  ++held_;
+  if (!HasNoHandles(inode)) Link(inode);
+}
+
+bool DescriptorCache::HasNoHandles(const Inode& inode) const {
+  return std::find(no_handles_.begin(), no_handles_.end(), inode.key_.dev) != no_handles_.end();
+}
+
+void DescriptorCache::Remove(Inode& inode) {
+  const std::lock_guard lock(mutex_);
+  if (inode.listed_) Unlink(inode);
+  if (Inode::DescriptorOf(inode.state_.load(std::memory_order_acquire)) >= 0) --held_;
+}
+
+size_t DescriptorCache::held() const {
+  const std::lock_guard lock(mutex_);
+  return held_;
+}
+
+InodeRef DescriptorCache::TakeVictim(size_t limit) {
+  // Bounded, since other threads wait; if all of these are in use, the next Add looks further round.
+  constexpr size_t kMaxSteps = 64;
+
+  const std::lock_guard lock(mutex_);
+  if (held_ <= limit) return {};
+  for (size_t steps = std::min(listed_, kMaxSteps); steps > 0; --steps) {
+    Inode& inode = *oldest_;
+    Unlink(inode);
+    if (HasNoHandles(inode)) continue;  // listed before that was known
+    const uint64_t state = inode.state_.fetch_and(~Inode::kRecent, std::memory_order_relaxed);
+    const bool used = (state & Inode::kRecent) != 0 || Inode::HoldersOf(state) > 0;
+    // Without a reference to take it is being destroyed, and its Remove waits for this lock.
+    if (!used && inode.TryRef()) return InodeRef(&inode, InodeRef::Adopt());
+    Link(inode);
+  }
+  return {};
+}
+
+// `inode` came from TakeVictim: no other thread can be evicting it, since it is in no list.
+bool DescriptorCache::Evict(Inode& inode) {
+  uint64_t state = inode.state_.fetch_add(1, std::memory_order_acq_rel) + 1;
+  const int fd = Inode::DescriptorOf(state);
+  assert(fd >= 0);
+
+  if (!inode.has_token_) {
+    // Other threads go on using the descriptor meanwhile.
+    Result<HandleToken> token = broker_.Keep(fd);
+    if (!token) {
+      inode.Unhold();
+      const std::lock_guard lock(mutex_);
+      if (token.error() == Errno(EOPNOTSUPP)) {
+        if (!HasNoHandles(inode)) no_handles_.push_back(inode.key_.dev);
+        return true;
+      }
+      Link(inode);
+      return token.error() == Errno(EXDEV);
+    }
+    inode.token_ = *token;
+    inode.has_token_ = true;
+  }
+
+  // Only if nobody else holds it, and nobody has used it since it was chosen.
+  state = Inode::State(fd, 1);
+  const bool evicted = inode.state_.compare_exchange_strong(state, Inode::kNoDescriptor, std::memory_order_acq_rel,
+                                                            std::memory_order_relaxed);
+  if (evicted) {
+    close(fd);
+  } else {
+    inode.Unhold();
+  }
+  const std::lock_guard lock(mutex_);
+  if (evicted) {
+    --held_;
+  } else {
+    Link(inode);
+  }
+  return true;
+}
+
+void DescriptorCache::Trim(size_t limit, int turns) {
+  for (; turns > 0; --turns) {
+    const InodeRef victim = TakeVictim(limit);
+    if (!victim || !Evict(*victim)) return;
+  }
+}
+
+void DescriptorCache::Trim() {
+  // More than one, so that what was over the limit while all were in use is worked off.
+  Trim(limit_, 8);
+}
+
+bool DescriptorCache::GiveUpSome() {
+  const size_t before = held();
+  Trim(0, 32);
+  return held() < before;
+}
+
+}  // namespace virtfs::host

@@ -1,0 +1,56 @@
+// DescriptorCache: which of an export's Inodes keep a descriptor.
+//
+// Keeps their number at a limit by the clock algorithm (an approximation of least recently used in which a use costs no
+// lock): Inodes with a descriptor stand in a list; the oldest goes, or, if it was used since the last time round, goes
+// back to the end. Before its descriptor is closed the broker gets to know it.
+//
+// Threads: any. The lock is not held during a system call or a call of the broker. Internal to fsops/host.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "fsops/host/handle_broker.h"
+#include "fsops/host/inode.h"
+
+namespace virtfs::host {
+
+class DescriptorCache {
+ public:
+  DescriptorCache(HandleBroker& broker, size_t limit) : broker_(broker), limit_(limit) {}
+
+  // `inode`, which has just got a descriptor, takes part from now on. The caller has a reference.
+  void Add(Inode& inode);
+  // `inode` is about to be destroyed.
+  void Remove(Inode& inode);
+  // Gives descriptors up until at most the limit is held, or nobody can give one up at once.
+  void Trim();
+  // The process is out of descriptors: gives some up whatever the limit. False: none.
+  bool GiveUpSome();
+
+  HandleBroker& broker() { return broker_; }
+  size_t held() const;
+
+ private:
+  void Trim(size_t limit, int turns);
+  // Whose turn it is, out of the list and with a reference; empty if there is none near.
+  InodeRef TakeVictim(size_t limit);
+  // False: no use in trying others now.
+  bool Evict(Inode& inode);
+  bool HasNoHandles(const Inode& inode) const;
+  void Link(Inode& inode);
+  void Unlink(Inode& inode);
+
+  HandleBroker& broker_;
+  const size_t limit_;
+  mutable std::mutex mutex_;
+  Inode* oldest_ = nullptr;
+  Inode* newest_ = nullptr;
+  size_t listed_ = 0;
+  size_t held_ = 0;                   // listed or not
+  std::vector<uint64_t> no_handles_;  // devices whose file systems have none; their Inodes are never listed
+};
+
+}  // namespace virtfs::host
