@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <ostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -52,6 +53,8 @@ struct GoldenCase {
         .encode = [](std::span<uint8_t> out) { return Encode(kGoldenTag, Golden<M>::kMessage, out); },
     };
   }
+
+  friend void PrintTo(const GoldenCase& golden, std::ostream* out) { *out << golden.name; }
 
   static void ExpectInvalid(Errno error) { EXPECT_EQ(error, Errno(EINVAL)); }
 };
