@@ -3,8 +3,10 @@
 #include <getopt.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -39,6 +41,7 @@ followed. Devices, FIFOs and sockets are named and left out.
   --msize BYTES    largest message to ask for (524288)
   --depth N        requests in flight: files at once, and pieces of one file (16)
   --timeout SEC    how long to wait for the share to appear, and for each reply (30)
+  --skip-special   compare: a device, FIFO or socket that only one side has is no difference
   --stats          at the end: files, bytes, operations/s, MiB/s, events (on stderr)
   --help, --version
 
@@ -74,27 +77,31 @@ std::optional<uint32_t> Number(std::string_view text, uint32_t least, uint32_t m
 }
 
 void PrintStatistics(const CommandContext& context, const ShareStatistics& statistics, double seconds) {
-  const auto calls = static_cast<double>(statistics.ring.calls);
-  fprintf(stderr, "%llu files, %llu bytes in %.3f s: %.0f operations/s, %.1f MiB/s (msize %u)\n",
-          static_cast<unsigned long long>(context.files), static_cast<unsigned long long>(context.bytes), seconds,
-          calls / seconds, static_cast<double>(context.bytes) / seconds / 1048576.0, statistics.msize);
-  fprintf(stderr, "%llu operations, %llu events sent, %llu sleeps\n",
-          static_cast<unsigned long long>(statistics.ring.calls),
-          static_cast<unsigned long long>(statistics.ring.notifications),
-          static_cast<unsigned long long>(statistics.ring.sleeps));
+  const RingStatistics& ring = statistics.ring;
+  fprintf(stderr, "%" PRIu64 " files, %" PRIu64 " directories, %" PRIu64 " symlinks, %" PRIu64 " bytes in %.3f s\n",
+          context.files, context.directories, context.symlinks, context.bytes, seconds);
+  fprintf(stderr, "%.0f operations/s, %.1f MiB/s\n", static_cast<double>(ring.calls) / seconds,
+          static_cast<double>(context.bytes) / seconds / (1024.0 * 1024.0));
+  fprintf(stderr, "%" PRIu64 " operations, %" PRIu64 " events sent, %" PRIu64 " sleeps, msize %" PRIu32 "\n",
+          ring.calls, ring.notifications, ring.sleeps, statistics.msize);
 }
 
 int Main(int argc, char** argv) {
-  enum { kTag = 256, kMsize, kDepth, kTimeout, kStats, kHelpOption, kVersionOption };
-  const option kOptions[] = {
-      {"tag", required_argument, nullptr, kTag},         {"msize", required_argument, nullptr, kMsize},
-      {"depth", required_argument, nullptr, kDepth},     {"timeout", required_argument, nullptr, kTimeout},
-      {"stats", no_argument, nullptr, kStats},           {"help", no_argument, nullptr, kHelpOption},
-      {"version", no_argument, nullptr, kVersionOption}, {nullptr, 0, nullptr, 0}};
+  enum { kTag = 256, kMsize, kDepth, kTimeout, kSkipSpecial, kStats, kHelpOption, kVersionOption };
+  const option kOptions[] = {{"tag", required_argument, nullptr, kTag},
+                             {"msize", required_argument, nullptr, kMsize},
+                             {"depth", required_argument, nullptr, kDepth},
+                             {"timeout", required_argument, nullptr, kTimeout},
+                             {"skip-special", no_argument, nullptr, kSkipSpecial},
+                             {"stats", no_argument, nullptr, kStats},
+                             {"help", no_argument, nullptr, kHelpOption},
+                             {"version", no_argument, nullptr, kVersionOption},
+                             {nullptr, 0, nullptr, 0}};
   ShareOptions options;
   std::string tag;
   bool recursive = false;
   bool details = false;
+  bool skip_special = false;
   bool stats = false;
   opterr = 0;
   for (int letter; (letter = getopt_long(argc, argv, "lrh", kOptions, nullptr)) != -1;) {
@@ -131,6 +138,9 @@ int Main(int argc, char** argv) {
         if (!number) return Usage("--timeout wants 1 to 86400 seconds");
         options.timeout = std::chrono::seconds(*number);
         break;
+      case kSkipSpecial:
+        skip_special = true;
+        break;
       case kStats:
         stats = true;
         break;
@@ -150,7 +160,11 @@ int Main(int argc, char** argv) {
     // Modes are those of the source.
     umask(0);
     Shares shares(options);
-    CommandContext context{.shares = shares, .depth = options.depth, .recursive = recursive, .details = details};
+    CommandContext context{.shares = shares,
+                           .depth = options.depth,
+                           .recursive = recursive,
+                           .details = details,
+                           .skip_special = skip_special};
     const auto start = std::chrono::steady_clock::now();
     int result = command.run(context, places);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;

@@ -39,6 +39,8 @@ int RunOnTrees(CommandContext& context, const std::string& verb, const std::func
   Report report(verb);
   work({pool, report, [&context] { return context.shares.IsOver(); }});
   context.files += report.files;
+  context.directories += report.directories;
+  context.symlinks += report.symlinks;
   context.bytes += report.bytes;
   context.seconds += report.elapsed().count();
   return report.problems() == 0 ? 0 : 1;
@@ -257,14 +259,18 @@ int Compare(CommandContext& context, const std::vector<Place>& places) {
   std::mutex mutex;
   std::vector<std::pair<std::string, std::string>> differences;
   const int result = RunOnTrees(context, "comparing", [&](const TreeTask& task) {
-    CompareTrees(task, *one, *other, [&](const std::string& path, const std::string& what) {
-      const std::lock_guard lock(mutex);
-      differences.emplace_back(path, what);
-    });
+    CompareTrees(task, *one, *other, {.skip_special = context.skip_special},
+                 [&](const std::string& path, const std::string& what) {
+                   const std::lock_guard lock(mutex);
+                   differences.emplace_back(path, what);
+                 });
   });
   std::sort(differences.begin(), differences.end());
   for (const auto& [path, what] : differences) absl::PrintF("%s: %s\n", Printable(path), what);
-  if (result == 0 && differences.empty()) absl::PrintF("%d files, %d bytes: the same\n", context.files, context.bytes);
+  if (result == 0 && differences.empty()) {
+    absl::PrintF("%d files, %d directories, %d symlinks, %d bytes: the same\n", context.files, context.directories,
+                 context.symlinks, context.bytes);
+  }
   return differences.empty() ? result : 1;
 }
 

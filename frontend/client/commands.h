@@ -15,8 +15,11 @@ struct CommandContext {
   uint32_t depth = 1;
   bool recursive = false;  // -r
   bool details = false;    // -l
+  bool skip_special = false;
   // What a command that moves files has done, for --stats.
   uint64_t files = 0;
+  uint64_t directories = 0;
+  uint64_t symlinks = 0;
   uint64_t bytes = 0;
   double seconds = 0;
 };

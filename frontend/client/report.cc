@@ -1,6 +1,7 @@
 #include "frontend/client/report.h"
 
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -81,6 +82,8 @@ void Report::ShowProgress() {
   if (shown_) absl::FPrintF(stderr, "\r\033[K");
 }
 
+void Report::Count(uint32_t mode) { ++(S_ISDIR(mode) ? directories : S_ISLNK(mode) ? symlinks : files); }
+
 std::string Report::ProgressLine(size_t width) const {
   const double seconds = std::max(elapsed().count(), 0.001);
   const uint64_t done = bytes;
@@ -88,9 +91,10 @@ std::string Report::ProgressLine(size_t width) const {
   const double part = all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 0;
   std::string bar(static_cast<size_t>(part * kBarWidth), '#');
   bar.resize(kBarWidth, '.');
-  std::string line = absl::StrFormat("%s [%s] %3.0f%%  %d of %d files  %s of %s  %s/s", verb_, bar, part * 100,
-                                     files.load(), std::max(files.load(), found_files.load()), Size(double(done)),
-                                     Size(double(all)), Size(double(done) / seconds));
+  const uint64_t entries = files + directories + symlinks;
+  std::string line = absl::StrFormat("%s [%s] %3.0f%%  %d of %d files  %s of %s  %s/s", verb_, bar, part * 100, entries,
+                                     std::max<uint64_t>(entries, found_entries), Size(static_cast<double>(done)),
+                                     Size(static_cast<double>(all)), Size(static_cast<double>(done) / seconds));
   if (line.size() >= width) line.resize(width - 1);
   return line;
 }

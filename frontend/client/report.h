@@ -39,11 +39,17 @@ class Report {
 
   uint64_t problems() const { return problems_; }
 
-  // What was found and what of it is finished: files of any kind, and their bytes.
-  std::atomic<uint64_t> found_files = 0;
+  // How much there is to do, as far as is known: files of any kind, bytes of content.
+  std::atomic<uint64_t> found_entries = 0;
   std::atomic<uint64_t> found_bytes = 0;
+
+  // What is done.
   std::atomic<uint64_t> files = 0;
+  std::atomic<uint64_t> directories = 0;
+  std::atomic<uint64_t> symlinks = 0;
   std::atomic<uint64_t> bytes = 0;
+  // One more of the kind that is in `mode`.
+  void Count(uint32_t mode);
 
   std::chrono::duration<double> elapsed() const { return std::chrono::steady_clock::now() - start_; }
 

@@ -12,8 +12,11 @@ namespace {
 
 struct Comparison {
   const TreeTask task;
+  const CompareOptions options;
   const Differ differ;
 };
+
+bool IsSpecial(uint32_t mode) { return !S_ISREG(mode) && !S_ISDIR(mode) && !S_ISLNK(mode); }
 
 const char* KindOf(uint32_t mode) {
   switch (mode & S_IFMT) {
@@ -66,6 +69,17 @@ Result<Content> CompareContent(const TreeTask& task, Node& one, Node& other, uin
 void CompareNodes(const std::shared_ptr<Comparison>& comparison, const std::shared_ptr<Node>& one,
                   const std::shared_ptr<Node>& other, const std::string& path);
 
+// `name` is in one of the two only.
+void Missing(const std::shared_ptr<Comparison>& comparison, Node& there, const std::string& name,
+             const std::string& path, const char* what) {
+  if (comparison->options.skip_special) {
+    const Result<std::unique_ptr<Node>> node = there.Child(name);
+    const Result<Attributes> attributes = node.ok() ? (*node)->Stat() : Result<Attributes>(node.error());
+    if (attributes.ok() && IsSpecial(attributes->mode)) return;
+  }
+  comparison->differ(path, what);
+}
+
 void CompareEntries(const std::shared_ptr<Comparison>& comparison, const std::shared_ptr<Node>& one,
                     const std::shared_ptr<Node>& other, const std::string& path) {
   const TreeTask& task = comparison->task;
@@ -80,11 +94,13 @@ void CompareEntries(const std::shared_ptr<Comparison>& comparison, const std::sh
   auto b = second->begin();
   while (a != first->end() || b != second->end()) {
     if (b == second->end() || (a != first->end() && *a < *b)) {
-      comparison->differ(prefix + *a++, "only in the first");
+      Missing(comparison, *one, *a, prefix + *a, "only in the first");
+      ++a;
     } else if (a == first->end() || *b < *a) {
-      comparison->differ(prefix + *b++, "only in the second");
+      Missing(comparison, *other, *b, prefix + *b, "only in the second");
+      ++b;
     } else {
-      task.report.found_files++;
+      task.report.found_entries++;
       task.pool.Add([comparison, one, other, name = *a, child_path = prefix + *a] {
         const TreeTask& task = comparison->task;
         if (task.is_over()) return task.pool.Stop();
@@ -107,7 +123,7 @@ void CompareNodes(const std::shared_ptr<Comparison>& comparison, const std::shar
   if (!a.ok()) return task.report.Problem(path, a.error());
   const Result<Attributes> b = other->Stat();
   if (!b.ok()) return task.report.Problem(path, b.error());
-  ++task.report.files;
+  task.report.Count(a->mode);
   const Differ& differ = comparison->differ;
   if ((a->mode & S_IFMT) != (b->mode & S_IFMT)) {
     return differ(path, absl::StrCat("a ", KindOf(a->mode), ", a ", KindOf(b->mode)));
@@ -138,9 +154,10 @@ void CompareNodes(const std::shared_ptr<Comparison>& comparison, const std::shar
 
 }  // namespace
 
-void CompareTrees(const TreeTask& task, std::shared_ptr<Node> one, std::shared_ptr<Node> other, const Differ& differ) {
-  const auto comparison = std::make_shared<Comparison>(Comparison{task, differ});
-  task.report.found_files++;
+void CompareTrees(const TreeTask& task, std::shared_ptr<Node> one, std::shared_ptr<Node> other,
+                  const CompareOptions& options, const Differ& differ) {
+  const auto comparison = std::make_shared<Comparison>(Comparison{task, options, differ});
+  task.report.found_entries++;
   task.pool.Add([=] { CompareNodes(comparison, one, other, "."); });
   task.pool.Run();
 }

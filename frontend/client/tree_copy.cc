@@ -13,7 +13,7 @@ struct Filling {
   ~Filling() {
     if (!finish || task.is_over()) return;
     if (const Result<void> became = to->Become(like); !became.ok()) task.report.Problem(path, became.error());
-    ++task.report.files;
+    task.report.Count(S_IFDIR);
   }
 
   const TreeTask task;
@@ -68,7 +68,7 @@ void CopyEntries(const std::shared_ptr<Filling>& filling) {
   const TreeTask& task = filling->task;
   const Result<std::vector<std::string>> names = filling->from->List();
   if (!names.ok()) return task.report.Problem(filling->path, names.error());
-  task.report.found_files += names->size();
+  task.report.found_entries += names->size();
   for (const std::string& name : *names) {
     task.pool.Add([filling, name] {
       const TreeTask& task = filling->task;
@@ -116,7 +116,7 @@ void CopyNode(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<
     return task.report.Note(path, "left out: it is neither file, directory nor symlink");
   }
   if (!copied.ok()) return task.report.Problem(path, copied.error());
-  ++task.report.files;
+  task.report.Count(like->mode);
 }
 
 }  // namespace
@@ -124,7 +124,7 @@ void CopyNode(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<
 void CopyTree(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<Node> to, const std::string& to_name,
               const std::string& path) {
   task.pool.Add([=] {
-    task.report.found_files++;
+    task.report.found_entries++;
     if (!to_name.empty()) return CopyNode(task, from, to, to_name, path, nullptr);
     const Result<Attributes> like = from->Stat();
     if (!like.ok()) return task.report.Problem(path, like.error());

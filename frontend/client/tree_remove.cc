@@ -15,7 +15,7 @@ struct Emptying {
     if (const Result<void> removed = parent->Remove(name, true); !removed.ok()) {
       task.report.Problem(path, removed.error());
     } else {
-      ++task.report.files;
+      task.report.Count(S_IFDIR);
     }
   }
 
@@ -30,16 +30,13 @@ struct Emptying {
 void RemoveNode(const TreeTask& task, const std::shared_ptr<Node>& parent, const std::string& name,
                 const std::string& path, const std::shared_ptr<Emptying>& outer) {
   const Result<void> removed = parent->Remove(name, false);
-  if (removed.ok()) {
-    ++task.report.files;
-    return;
-  }
+  if (removed.ok()) return task.report.Count(S_IFREG);
   if (removed.error() != Errno(EISDIR)) return task.report.Problem(path, removed.error());
   Result<std::unique_ptr<Node>> self = parent->Child(name);
   if (!self.ok()) return task.report.Problem(path, self.error());
   const Result<std::vector<std::string>> names = (*self)->List();
   if (!names.ok()) return task.report.Problem(path, names.error());
-  task.report.found_files += names->size();
+  task.report.found_entries += names->size();
   const std::shared_ptr<Emptying> emptying(new Emptying{task, parent, name, path, outer, *std::move(self)});
   for (const std::string& child : *names) {
     task.pool.Add([emptying, child] {
@@ -52,7 +49,7 @@ void RemoveNode(const TreeTask& task, const std::shared_ptr<Node>& parent, const
 }  // namespace
 
 void RemoveTree(const TreeTask& task, std::shared_ptr<Node> parent, const std::string& name, const std::string& path) {
-  task.report.found_files++;
+  task.report.found_entries++;
   task.pool.Add([=] { RemoveNode(task, parent, name, path, nullptr); });
   task.pool.Run();
 }

@@ -33,7 +33,12 @@ void CopyTree(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<
 // Names everything in which two trees differ: kind, mode, size, mtime, content, a symlink's target, names that only one
 // has. `differ` gets a path relative to the trees and what differs there, from any thread.
 using Differ = std::function<void(const std::string& path, const std::string& what)>;
-void CompareTrees(const TreeTask& task, std::shared_ptr<Node> one, std::shared_ptr<Node> other, const Differ& differ);
+struct CompareOptions {
+  // A device, FIFO or socket that only one has is no difference: CopyTree leaves them out.
+  bool skip_special = false;
+};
+void CompareTrees(const TreeTask& task, std::shared_ptr<Node> one, std::shared_ptr<Node> other,
+                  const CompareOptions& options, const Differ& differ);
 
 // Removes `name` of `parent` and all that is in it. `path` is what it is called in messages.
 void RemoveTree(const TreeTask& task, std::shared_ptr<Node> parent, const std::string& name, const std::string& path);
