@@ -268,10 +268,11 @@ void Device::EndConnection(State backend) {
 absl::Status Device::Close() {
   if (!follower_.joinable()) return absl::OkStatus();
   const std::string fault = ring_->fault();
-  eventfd_write(stop_.get(), 1);
+  const uint64_t one = 1;
+  static_cast<void>(write(stop_.get(), &one, sizeof(one)));
   follower_.join();
-  eventfd_t count;
-  eventfd_read(stop_.get(), &count);
+  uint64_t count;
+  static_cast<void>(read(stop_.get(), &count, sizeof(count)));
   if (!pages_are_ours_) return absl::DeadlineExceededError("the backend does not close");
   if (!fault.empty()) return absl::AbortedError(absl::StrCat("the backend ended the connection: ", fault));
   return absl::OkStatus();

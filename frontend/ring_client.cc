@@ -190,11 +190,9 @@ bool RingClient::WaitLocked(std::unique_lock<std::mutex>& lock, RingCall* call, 
       }
       if (call != nullptr) std::erase(waiting_, call);
     }
-    if (deadline != Deadline::max() && steady_clock::now() >= deadline) break;
+    if (!IsDone(call) && deadline != Deadline::max() && steady_clock::now() >= deadline) return false;
   }
-  // Whoever leaves may have received, or may just have been asked to.
-  PassOnReceiving();
-  return IsDone(call);
+  return true;
 }
 
 // Receives for everybody until `call` is done.
@@ -210,15 +208,11 @@ void RingClient::Receive(std::unique_lock<std::mutex>& lock, const RingCall* cal
     }
   }
   receiving_ = false;
-}
-
-// If nobody receives, wakes one of those who wait for a reply that has not come.
-void RingClient::PassOnReceiving() {
-  if (receiving_) return;
-  for (RingCall* call : waiting_) {
-    if (!call->done_) return call->changed_.notify_one();
+  if (!waiting_.empty()) {
+    waiting_.front()->changed_.notify_one();
+  } else {
+    idle_.notify_all();
   }
-  idle_.notify_all();
 }
 
 // Polls, then sleeps, until there may be a response.
@@ -242,8 +236,8 @@ void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline dead
   lock.lock();
   if (fds[0].revents != 0) event_channel_->Acknowledge();
   if (fds[1].revents != 0) {
-    eventfd_t count;
-    eventfd_read(wake_.get(), &count);
+    uint64_t count;
+    static_cast<void>(read(wake_.get(), &count, sizeof(count)));
   }
   patience_ = waited <= kMaxPatience ? kMaxPatience : patience / 2;
   if (slept) ++statistics_.sleeps;
@@ -410,8 +404,10 @@ void RingClient::FailLocked(std::string reason) {
     // A received chain is the receiver's. The pages of the others stay allocated: the backend may still write there.
     if (chain.call != nullptr && !chain.received) Complete(*std::exchange(chain.call, nullptr), EIO);
   }
-  eventfd_write(wake_.get(), 1);
-  eventfd_write(failed_event_.get(), 1);
+  for (const UniqueFd* event : {&wake_, &failed_event_}) {
+    const uint64_t one = 1;
+    static_cast<void>(write(event->get(), &one, sizeof(one)));
+  }
 }
 
 std::string RingClient::fault() const {

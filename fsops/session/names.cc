@@ -1,6 +1,7 @@
 #include "fsops/session/names.h"
 
-#include <memory>
+#include <cstring>
+#include <new>
 
 namespace virtfs::session {
 
@@ -10,9 +11,9 @@ NameRef Names::Intern(const host::InodeRef& dir, std::string_view text) {
     ++(*found)->references;
     return NameRef(*found);
   }
-  auto name = std::make_unique<Name>(Name{this, dir, std::string(text), 1, true});
-  listed_.insert(name.get());
-  return NameRef(name.release());
+  Name* const name = Name::Make(this, dir, text);
+  listed_.insert(name);
+  return NameRef(name);
 }
 
 void Names::Renamed(host::Inode& from_dir, std::string_view from, const host::InodeRef& to_dir, std::string_view to) {
@@ -29,13 +30,13 @@ void Names::Renamed(host::Inode& from_dir, std::string_view from, const host::In
   Name* name = *old;
   listed_.erase(old);
   left = std::exchange(name->dir, to_dir);
-  name->text = to;
+  name->set_text(to);
   listed_.insert(name);
 }
 
 Place Names::Where(const NameRef& name) {
   std::lock_guard lock(mutex_);
-  return {name.name_->dir, *host::PathComponent::Parse(name.name_->text)};
+  return {name.name_->dir, *host::PathComponent::Parse(name.name_->text())};
 }
 
 size_t Names::size() {
@@ -49,11 +50,53 @@ void Names::Ref(Name* name) {
 }
 
 void Names::Unref(Name* name) {
-  std::unique_ptr<Name> last;  // Destroyed after the lock, for the sake of its Inode.
-  std::lock_guard lock(mutex_);
-  if (--name->references > 0) return;
-  if (name->listed) listed_.erase(name);
-  last.reset(name);
+  {
+    const std::lock_guard lock(mutex_);
+    if (--name->references > 0) return;
+    if (name->listed) listed_.erase(name);
+  }
+  Name::Destroy(name);  // Not under the lock, for the sake of its Inode.
+}
+
+Names::Name* Names::Name::Make(Names* names, const host::InodeRef& dir, std::string_view text) {
+  const size_t size = std::max(sizeof(Name), offsetof(Name, place_) + PlaceFor(text));
+  return new (::operator new(size)) Name(names, dir, text);
+}
+
+void Names::Name::Destroy(Name* name) {
+  name->~Name();
+  ::operator delete(name);
+}
+
+Names::Name::Name(Names* names, const host::InodeRef& dir, std::string_view text)
+    : names(names),
+      dir(dir),
+      size_(static_cast<uint8_t>(text.size())),
+      capacity_(static_cast<uint8_t>(PlaceFor(text))) {
+  std::memcpy(place(), text.data(), text.size());
+}
+
+Names::Name::~Name() {
+  if (outside_) delete[] Outside();
+}
+
+void Names::Name::set_text(std::string_view text) {
+  if (outside_) delete[] Outside();
+  outside_ = text.size() > capacity_;
+  size_ = static_cast<uint8_t>(text.size());
+  if (outside_) {
+    char* const copy = new char[text.size()];
+    std::memcpy(copy, text.data(), text.size());
+    std::memcpy(place(), &copy, sizeof copy);
+  } else {
+    std::memcpy(place(), text.data(), text.size());
+  }
+}
+
+char* Names::Name::Outside() const {
+  char* text;
+  std::memcpy(&text, place(), sizeof text);
+  return text;
 }
 
 }  // namespace virtfs::session

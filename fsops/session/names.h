@@ -8,10 +8,10 @@
 // Threads: every method from any thread. One lock, never held over a system call.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <string>
 #include <string_view>
 #include <utility>
 
@@ -48,12 +48,34 @@ class Names {
  private:
   friend class NameRef;
 
+  // One allocation with its text, which begins in what would be padding: 48 bytes of the heap for names of up to
+  // 17 bytes. A text that a rename made longer is elsewhere, and a pointer to it stands in the text's place.
   struct Name {
-    Names* names;
+    static Name* Make(Names* names, const host::InodeRef& dir, std::string_view text);
+    static void Destroy(Name* name);
+    Name(const Name&) = delete;
+    Name& operator=(const Name&) = delete;
+
+    std::string_view text() const { return {outside_ ? Outside() : place(), size_}; }
+    void set_text(std::string_view text);
+
+    Names* const names;
     host::InodeRef dir;
-    std::string text;
-    uint32_t references;
-    bool listed;  // False: something else was renamed over it.
+    uint32_t references = 1;
+    bool listed : 1 = true;  // False: something else was renamed over it.
+    bool outside_ : 1 = false;
+
+    // The rest is for the above only, and public for the sake of offsetof.
+    Name(Names* names, const host::InodeRef& dir, std::string_view text);
+    ~Name();
+    static size_t PlaceFor(std::string_view text) { return std::max(text.size(), sizeof(char*)); }
+    const char* place() const { return reinterpret_cast<const char*>(this) + offsetof(Name, place_); }
+    char* place() { return reinterpret_cast<char*>(this) + offsetof(Name, place_); }
+    char* Outside() const;
+
+    uint8_t size_;
+    uint8_t capacity_;  // Of the place.
+    char place_[1];     // And what was allocated behind it.
   };
   struct Key {
     const host::Inode* dir;
@@ -66,7 +88,7 @@ class Names {
     }
   };
   static Key KeyOf(const Key& key) { return key; }
-  static Key KeyOf(const Name* name) { return {name->dir.get(), name->text}; }
+  static Key KeyOf(const Name* name) { return {name->dir.get(), name->text()}; }
   struct Hash {
     using is_transparent = void;
     size_t operator()(const auto& name) const { return absl::Hash<Key>()(KeyOf(name)); }

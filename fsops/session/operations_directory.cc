@@ -93,8 +93,8 @@ Result<p9::Rsymlink> Operations::Do(const p9::Tsymlink& request, Context& /*cont
 Result<p9::Rmknod> Operations::Do(const p9::Tmknod& request, Context& /*context*/) {
   const Result<Target> target = FindTarget(request.dfid, request.name);
   if (!target.ok()) return target.error();
-  const Result<host::Attributes> made = tree_.MakeNode(target->inode(), target->name, request.mode,
-                                                 makedev(request.major, request.minor), target->Owner(request.gid));
+  const Result<host::Attributes> made = tree_.MakeNode(
+      target->inode(), target->name, request.mode, makedev(request.major, request.minor), target->Owner(request.gid));
   if (!made.ok()) return made.error();
   return p9::Rmknod{.qid = QidOf(*made)};
 }

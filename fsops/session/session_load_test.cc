@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kThreads = 4;
 constexpr int kDepth = 64;
-constexpr int kCalls = 20000;
+constexpr int kCalls = 8000;
 constexpr int kLeased = 16;
 constexpr uint32_t kFids = 12;  // 0 is the root whenever there is one.
 
@@ -33,7 +33,7 @@ class RequestMaker {
 
   std::unique_ptr<TestCall> Make(p9::Tag tag) {
     // Rare, as it ends whatever the others have built up.
-    if (Below(2000) == 0) {
+    if (Below(800) == 0) {
       return std::make_unique<TestCall>(p9::kNoTag,
                                         p9::Tversion{.msize = 4096 + Below(60000), .version = p9::kVersion});
     }
@@ -45,7 +45,7 @@ class RequestMaker {
     const auto call = [&](const auto& request, std::string_view data = {}) {
       return std::make_unique<TestCall>(tag, request, data, Below(10) == 0 ? 11 + Below(200) : TestCall::kMsize);
     };
-    switch (Below(30)) {
+    switch (Below(31)) {
       case 0:
         return call(p9::Tattach{
             .fid = Below(2) == 0 ? 0 : fid, .afid = p9::kNoFid, .uname = "", .aname = "", .n_uname = Below(3)});
@@ -59,16 +59,17 @@ class RequestMaker {
         return call(p9::Twalk{.fid = fid, .newfid = Below(2) == 0 ? fid : newfid, .wname = {}});
       case 6:
       case 7:
-        return call(p9::Tlopen{.fid = 1 + Below(kFids - 1), .flags = Below(4)});
+        return call(p9::Tlopen{.fid = 1 + Below(kFids - 1), .flags = Below(3) == 0 ? 2u : 0u});
       case 8:
         return call(p9::Tlcreate{
             .fid = 1 + Below(kFids - 1), .name = leased, .flags = 2 | (Below(2) * 0200), .mode = 0644, .gid = 0});
       case 9:
       case 10:
-        return call(p9::Tread{.fid = fid, .offset = Below(100), .count = Below(5000)});
+        return call(p9::Tread{.fid = 1 + Below(kFids - 1), .offset = Below(100), .count = Below(5000)});
       case 11:
       case 12:
-        return call(p9::Twrite{.fid = fid, .offset = Below(1000), .count = 100}, std::string(100, 'x'));
+        return call(p9::Twrite{.fid = 1 + Below(kFids - 1), .offset = Below(1000), .count = 100},
+                    std::string(100, 'x'));
       case 13:
         return call(p9::Tclunk{.fid = 1 + Below(kFids - 1)});
       case 14:
@@ -78,19 +79,20 @@ class RequestMaker {
       case 16:
         return call(p9::Tsetattr{.fid = fid, .valid = Below(0x200), .mode = 0644, .size = Below(1000)});
       case 17:
-        return call(p9::Treaddir{.fid = fid, .offset = 0, .count = Below(4000)});
+      case 29:
+        return call(p9::Treaddir{.fid = 1 + Below(kFids - 1), .offset = 0, .count = Below(4000)});
       case 18:
         return call(p9::Tmkdir{.dfid = fid, .name = name, .mode = 0755, .gid = Below(3)});
       case 19:
         return call(p9::Tsymlink{.fid = fid, .name = name, .symtgt = other, .gid = 0});
       case 20:
-        return call(p9::Treadlink{.fid = fid});
+        return call(p9::Treadlink{.fid = 1 + Below(kFids - 1)});
       case 21:
         return call(p9::Tlink{.dfid = fid, .fid = newfid, .name = name});
       case 22:
         return call(p9::Tmknod{.dfid = fid, .name = name, .mode = S_IFIFO | 0600, .gid = 0});
       case 23:
-        return call(p9::Trename{.fid = fid, .dfid = newfid, .name = name});
+        return call(p9::Trename{.fid = 1 + Below(kFids - 1), .dfid = newfid, .name = name});
       case 24:
         return call(p9::Trenameat{.olddirfid = fid, .oldname = name, .newdirfid = newfid, .newname = other});
       case 25:
@@ -98,7 +100,7 @@ class RequestMaker {
       case 26:
         return call(p9::Tstatfs{.fid = fid});
       case 27:
-        return call(p9::Tfsync{.fid = fid, .datasync = 1});
+        return call(p9::Tfsync{.fid = 1 + Below(kFids - 1), .datasync = 1});
       case 28:
         return call(p9::Tflush{.oldtag = static_cast<p9::Tag>(Below(kDepth))});
       default:

@@ -90,6 +90,18 @@ TEST_F(PartsTest, ARenameMovesTheNameOfAllItsFids) {
   EXPECT_EQ(Where(one), "b") << "of a file that was replaced";
 }
 
+TEST_F(PartsTest, ANameMayGrowAndShrink) {
+  const host::InodeRef& root = tree_->root();
+  const NameRef name = names_.Intern(root, "a");
+  std::string from = "a";
+  for (const size_t size : {255u, 8u, 9u, 254u, 1u, 2u}) {
+    const std::string to(size, 'x');
+    names_.Renamed(*root, from, root, to);
+    EXPECT_EQ(Where(name), to);
+    from = to;
+  }
+}
+
 TEST_F(PartsTest, AReplacedNameBelongsToWhatReplacedIt) {
   const host::InodeRef& root = tree_->root();
   NameRef old = names_.Intern(root, "target");

@@ -163,8 +163,9 @@ class SessionTest : public ::testing::Test {
  protected:
   static constexpr p9::Fid kRoot = 0;
 
-  explicit SessionTest(const SessionOptions& options = {}, const host::ExportOptions& export_options = {})
-      : outside_("/tmp") {
+  explicit SessionTest(const SessionOptions& options = {}, const host::ExportOptions& export_options = {},
+                       const char* parent = "/tmp")
+      : outside_(parent) {
     host::PrepareCredentials();
     mkdir(Host().c_str(), 0755);
     broker_ = std::make_unique<host::LocalHandleBroker>(host::OpenDirectory(Host()).get());
