@@ -268,11 +268,10 @@ void Device::EndConnection(State backend) {
 absl::Status Device::Close() {
   if (!follower_.joinable()) return absl::OkStatus();
   const std::string fault = ring_->fault();
-  const uint64_t one = 1;
-  static_cast<void>(write(stop_.get(), &one, sizeof(one)));
+  eventfd_write(stop_.get(), 1);
   follower_.join();
-  uint64_t count;
-  static_cast<void>(read(stop_.get(), &count, sizeof(count)));
+  eventfd_t count;
+  eventfd_read(stop_.get(), &count);
   if (!pages_are_ours_) return absl::DeadlineExceededError("the backend does not close");
   if (!fault.empty()) return absl::AbortedError(absl::StrCat("the backend ended the connection: ", fault));
   return absl::OkStatus();

@@ -98,7 +98,6 @@ void FakeBackend::Run() {
       }
     }
     Word(ring_, 4).store(req_cons_ + 1);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
     const bool more = Word(ring_, 0).load() != req_cons_;
     lock.unlock();
     if (more) continue;
@@ -139,8 +138,7 @@ void FakeBackend::Push(const Chain& chain, const Answer& answer) {
     std::memcpy(Slot(ring_, rsp_prod_++), &response, sizeof(response));
   }
   const uint32_t before = rsp_prod_ - static_cast<uint32_t>(chain.slots.size());
-  Word(ring_, 8).store(rsp_prod_, std::memory_order_release);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  Word(ring_, 8).store(rsp_prod_);
   if (rsp_prod_ - Word(ring_, 12).load() < rsp_prod_ - before) Notify();
 }
 

@@ -1,5 +1,7 @@
 #include "frontend/p9_client.h"
 
+#include <unistd.h>
+
 #include <cassert>
 #include <cerrno>
 

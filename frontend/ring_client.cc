@@ -190,9 +190,11 @@ bool RingClient::WaitLocked(std::unique_lock<std::mutex>& lock, RingCall* call, 
       }
       if (call != nullptr) std::erase(waiting_, call);
     }
-    if (!IsDone(call) && deadline != Deadline::max() && steady_clock::now() >= deadline) return false;
+    if (deadline != Deadline::max() && steady_clock::now() >= deadline) break;
   }
-  return true;
+  // Whoever leaves may have received, or may just have been asked to.
+  PassOnReceiving();
+  return IsDone(call);
 }
 
 // Receives for everybody until `call` is done.
@@ -208,11 +210,15 @@ void RingClient::Receive(std::unique_lock<std::mutex>& lock, const RingCall* cal
     }
   }
   receiving_ = false;
-  if (!waiting_.empty()) {
-    waiting_.front()->changed_.notify_one();
-  } else {
-    idle_.notify_all();
+}
+
+// If nobody receives, wakes one of those who wait for a reply that has not come.
+void RingClient::PassOnReceiving() {
+  if (receiving_) return;
+  for (RingCall* call : waiting_) {
+    if (!call->done_) return call->changed_.notify_one();
   }
+  idle_.notify_all();
 }
 
 // Polls, then sleeps, until there may be a response.
@@ -236,8 +242,8 @@ void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline dead
   lock.lock();
   if (fds[0].revents != 0) event_channel_->Acknowledge();
   if (fds[1].revents != 0) {
-    uint64_t count;
-    static_cast<void>(read(wake_.get(), &count, sizeof(count)));
+    eventfd_t count;
+    eventfd_read(wake_.get(), &count);
   }
   patience_ = waited <= kMaxPatience ? kMaxPatience : patience / 2;
   if (slept) ++statistics_.sleeps;
@@ -404,10 +410,8 @@ void RingClient::FailLocked(std::string reason) {
     // A received chain is the receiver's. The pages of the others stay allocated: the backend may still write there.
     if (chain.call != nullptr && !chain.received) Complete(*std::exchange(chain.call, nullptr), EIO);
   }
-  for (const UniqueFd* event : {&wake_, &failed_event_}) {
-    const uint64_t one = 1;
-    static_cast<void>(write(event->get(), &one, sizeof(one)));
-  }
+  eventfd_write(wake_.get(), 1);
+  eventfd_write(failed_event_.get(), 1);
 }
 
 std::string RingClient::fault() const {

@@ -145,6 +145,7 @@ class RingClient {
   bool IsDone(const RingCall* call) const { return call != nullptr ? call->done_ : in_flight_ == 0; }
   bool WaitLocked(std::unique_lock<std::mutex>& lock, RingCall* call, Deadline deadline);
   void Receive(std::unique_lock<std::mutex>& lock, const RingCall* call, Deadline deadline);
+  void PassOnReceiving();
   void AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline deadline);
   const char* TakeResponses();
   void FinishReceived(std::unique_lock<std::mutex>& lock);
