@@ -42,7 +42,7 @@ namespace virtfs::backend {
 
 struct PoolOptions {
   uint32_t threads = 16;  // at most; 2 at least
-  std::chrono::microseconds poll{30};
+  std::chrono::microseconds poll{50};  // before it sleeps, while that pays off; 0: never
 };
 
 class Pool {
