@@ -120,7 +120,7 @@ bool GuestBytes::OpenWindow(std::span<const Extent> extents, int protection, Win
   return true;
 }
 
-void GuestBytes::CloseWindow(Window& window) {
+void GuestBytes::Close(Window& window) {
   window.segments.clear();
   if (!window.pins.empty()) mappings_.Unpin(window.pins);
   if (window.mapping != nullptr) {
@@ -201,17 +201,6 @@ bool GuestBytes::Deliver(WriteHalf& half, uint32_t head, uint32_t payload) {
     CopyToGuest(at, {half.buffer.data() + offset, count});
   });
   return true;
-}
-
-void GuestBytes::Close(ReadHalf& half) {
-  CloseWindow(half.window);
-  half.buffer.Reset();
-  half.fetched = 0;
-}
-
-void GuestBytes::Close(WriteHalf& half) {
-  CloseWindow(half.window);
-  half.buffer.Reset();
 }
 
 }  // namespace virtfs::backend

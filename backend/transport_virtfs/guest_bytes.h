@@ -7,12 +7,12 @@
 //
 // So: persistent where it was negotiated, else copy. ChooseWay is the one place that decides.
 //
-// A half of a chain goes through: Open, (Fetch,) ..., Close. Close ends before the chain's response is pushed, and the
-// guest may take its pages back then.
+// A half of a chain goes through: Open, (Fetch,) ..., Close of its window. Close ends before the chain's response is
+// pushed, since the guest may take its pages back then.
 //
-// Errors: false: a page could not be mapped or copied, BAD_GREF. Close the halves even so.
+// Errors: false: a page could not be mapped or copied, BAD_GREF. Close the windows even so.
 // Threads: any; a half belongs to its request's thread.
-// Trust: `private_bytes` of a ReadHalf hold what the guest wrote, copied once.
+// Trust: the first `fetched` bytes of a ReadHalf's buffer are what the guest wrote, copied once.
 #pragma once
 
 #include <sys/uio.h>
@@ -82,14 +82,13 @@ class GuestBytes {
   // What a reply in a write half of that capacity may have at most.
   uint32_t ReplyBound(uint32_t capacity) const { return std::min(capacity, max_reply_); }
 
-  void Close(ReadHalf& half);
-  void Close(WriteHalf& half);
+  // The guest may take back its pages of that half. Private copies stay until its buffer goes.
+  void Close(Window& window);
 
   size_t mapped_pages() { return mappings_.mapped_pages(); }
 
  private:
   bool OpenWindow(std::span<const Extent> extents, int protection, Window& window);
-  void CloseWindow(Window& window);
 
   xengntdev_handle* const handle_;
   const uint32_t domid_;

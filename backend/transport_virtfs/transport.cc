@@ -8,8 +8,8 @@ static_assert(XEN_VIRTFS_MIN_REQUEST == p9::kHeaderSize && XEN_VIRTFS_MIN_CAPACI
 
 Transport::~Transport() {
   for (const auto& request : requests_) {
-    bytes_.Close(request->read);
-    bytes_.Close(request->write);
+    bytes_.Close(request->read.window);
+    bytes_.Close(request->write.window);
   }
 }
 
@@ -25,6 +25,8 @@ Request& Transport::Idle() {
 }
 
 void Transport::Recycle(Request& request) {
+  request.read.buffer.Reset();
+  request.write.buffer.Reset();
   std::lock_guard lock(pool_);
   idle_.push_back(&request);
 }
@@ -91,8 +93,8 @@ void Transport::Answer(Request& request) {
 }
 
 void Transport::Respond(Request& request, int16_t status) {
-  bytes_.Close(request.read);
-  bytes_.Close(request.write);
+  bytes_.Close(request.read.window);
+  bytes_.Close(request.write.window);
   bool notify;
   {
     std::lock_guard lock(responses_);
