@@ -198,6 +198,7 @@ absl::Status Device::CreateRing() {
   options.backend = backend_id_;
   options.max_chain_slots = *slots;
   options.persistent = options_.persistent && *persistent == 1;
+  options.max_poll = options_.max_poll;
   absl::StatusOr<std::unique_ptr<RingClient>> ring = RingClient::Create(options);
   if (!ring.ok()) return ring.status();
   ring_ = *std::move(ring);

@@ -36,6 +36,8 @@ struct DeviceOptions {
   std::chrono::milliseconds timeout{10'000};
   // Offers to reuse grants. Off only to try the slow way.
   bool persistent = true;
+  // RingOptions::max_poll.
+  std::chrono::microseconds max_poll = RingOptions().max_poll;
 };
 
 class Device {

@@ -25,8 +25,6 @@ constexpr uint32_t kReservedSlots = XEN_VIRTFS_RESERVED_SLOTS;
 constexpr uint32_t kReservedPages = 2;
 // One page of payload beside those, and one for the heads.
 constexpr uint32_t kLeastPages = 8;
-// Longer than a backend that polls needs for a small request; what takes longer is worth a sleep.
-constexpr std::chrono::microseconds kMaxPatience(50);
 
 // The id of a chain's slot: which chain, and which of its slots.
 constexpr uint16_t SlotId(size_t chain, size_t position) { return static_cast<uint16_t>(chain | position << 8); }
@@ -245,7 +243,7 @@ void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline dead
     eventfd_t count;
     eventfd_read(wake_.get(), &count);
   }
-  patience_ = waited <= kMaxPatience ? kMaxPatience : patience / 2;
+  patience_ = waited <= options_.max_poll ? std::chrono::nanoseconds(options_.max_poll) : patience / 2;
   if (slept) ++statistics_.sleeps;
 }
 

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -88,9 +89,13 @@ class LifecycleTest : public testing::Test {
   void SetUp() override {
     xen_ = SimulatedXen::Start();
     ASSERT_NE(xen_, nullptr);
-    std::string pattern = testing::TempDir() + "/lifecycle-XXXXXX";
+    std::string pattern = "/dev/shm/virtfs-lifecycle-XXXXXX";
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
+  }
+  void TearDown() override {
+    xen_.reset();
+    if (!directory_.empty()) std::filesystem::remove_all(directory_);
   }
 
   std::shared_ptr<Process> StartKeeper(uint32_t domid) {
@@ -170,7 +175,7 @@ class LifecycleTest : public testing::Test {
   }
 
   std::unique_ptr<SimulatedXen> xen_;
-  std::string directory_;
+  std::string directory_;  // an empty one of the test's own
 };
 
 }  // namespace virtfs
