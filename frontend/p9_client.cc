@@ -17,16 +17,24 @@ RemoteFid& RemoteFid::operator=(RemoteFid&& other) noexcept {
     Reset();
     client_ = std::exchange(other.client_, nullptr);
     fid_ = other.fid_;
+    session_ = other.session_;
   }
   return *this;
 }
 
+RemoteFid::RemoteFid(P9Client& client, p9::Fid fid) : client_(&client), fid_(fid), session_(client.session()) {}
+
+P9Client* RemoteFid::TakeClient() {
+  P9Client* client = std::exchange(client_, nullptr);
+  return client != nullptr && client->session() == session_ ? client : nullptr;
+}
+
 void RemoteFid::Reset() {
-  if (client_ != nullptr) std::exchange(client_, nullptr)->ClunkLater(fid_);
+  if (P9Client* client = TakeClient()) client->ClunkLater(fid_);
 }
 
 void RemoteFid::Forget() {
-  if (client_ != nullptr) std::exchange(client_, nullptr)->ForgetFid(fid_);
+  if (P9Client* client = TakeClient()) client->ForgetFid(fid_);
 }
 
 // A Tclunk that nobody waits for.
@@ -70,6 +78,7 @@ Result<void> P9Client::Version(uint32_t max_msize) {
   if (reply->version != p9::kVersion || reply->msize > wanted || reply->msize < p9::kMinMsize) return Errno(EPROTO);
   msize_ = reply->msize;
   const std::lock_guard lock(mutex_);
+  ++session_;
   next_fid_ = 0;
   free_fids_.clear();
   doubtful_fids_.clear();
@@ -84,8 +93,9 @@ Result<RemoteFid> P9Client::Attach(std::string_view aname) {
   return reply.error();
 }
 
-void P9Client::Resume(RingClient& ring) {
+void P9Client::Resume(RingClient& ring, bool session_goes_on) {
   ring_ = &ring;
+  if (!session_goes_on) return;
   std::vector<p9::Fid> fids;
   {
     const std::lock_guard lock(mutex_);
@@ -111,6 +121,11 @@ Result<std::string> P9Client::ReadLink(p9::Fid fid) {
   const Result<p9::Rreadlink> reply = exchange.Wait();
   if (!reply.ok()) return reply.error();
   return std::string(reply->target);
+}
+
+uint32_t P9Client::session() {
+  const std::lock_guard lock(mutex_);
+  return session_;
 }
 
 p9::Fid P9Client::NewFid() {

@@ -34,12 +34,13 @@ namespace virtfs::frontend {
 
 class P9Client;
 
-// A fid of the server's that is ours, clunked when this goes. Clunking is not waited for.
+// A fid of the server's that is ours, clunked when this goes, if its session still stands. Clunking is not waited for.
 class RemoteFid {
  public:
   RemoteFid() = default;
-  RemoteFid(P9Client& client, p9::Fid fid) : client_(&client), fid_(fid) {}
-  RemoteFid(RemoteFid&& other) noexcept : client_(std::exchange(other.client_, nullptr)), fid_(other.fid_) {}
+  RemoteFid(P9Client& client, p9::Fid fid);
+  RemoteFid(RemoteFid&& other) noexcept
+      : client_(std::exchange(other.client_, nullptr)), fid_(other.fid_), session_(other.session_) {}
   RemoteFid& operator=(RemoteFid&& other) noexcept;
   ~RemoteFid() { Reset(); }
 
@@ -49,8 +50,12 @@ class RemoteFid {
   void Forget();
 
  private:
+  // The client, if the fid means something to it still.
+  P9Client* TakeClient();
+
   P9Client* client_ = nullptr;
   p9::Fid fid_ = p9::kNoFid;
+  uint32_t session_ = 0;
 };
 
 class P9Client {
@@ -64,15 +69,19 @@ class P9Client {
   // Begins a session: all fids of an earlier one are gone. msize() is at most `max_msize`.
   Result<void> Version(uint32_t max_msize);
   uint32_t msize() const { return msize_; }
-  // What one Tread, Twrite or Treaddir can carry, in whole pages.
-  uint32_t max_data() const { return (msize_ - p9::kIoHeaderSize) & ~(XEN_VIRTFS_PAGE_SIZE - 1U); }
+  // What one Tread, Twrite or Treaddir can carry: whole pages, if it is one at least.
+  uint32_t max_data() const {
+    const uint32_t size = msize_ - p9::kIoHeaderSize;
+    return size < XEN_VIRTFS_PAGE_SIZE ? size : size / XEN_VIRTFS_PAGE_SIZE * XEN_VIRTFS_PAGE_SIZE;
+  }
 
   // The root of the tree.
   Result<RemoteFid> Attach(std::string_view aname = "");
 
-  // Goes on with the same session over a new connection (its session-id is the one that was known): fids stand, those
-  // that were at stake when the old connection ended are clunked. No exchange may be in flight.
-  void Resume(RingClient& ring);
+  // Goes on over a new connection. If the session goes on too (its session-id is the one that was known) fids stand;
+  // those that were at stake when the old connection ended are clunked. Otherwise Version is to be called, and all fids
+  // are dead. No exchange may be in flight.
+  void Resume(RingClient& ring, bool session_goes_on);
 
   // One request whose reply has no string.
   template <p9::Request T>
@@ -87,6 +96,8 @@ class P9Client {
   void ForgetFid(p9::Fid fid);
   // Ends the fid, without waiting for the reply.
   void ClunkLater(p9::Fid fid);
+  // Sessions that were begun on this client, for telling their fids apart.
+  uint32_t session();
 
   RingClient& ring() const { return *ring_; }
 
@@ -104,6 +115,7 @@ class P9Client {
   uint32_t msize_ = p9::kMinMsize;
 
   std::mutex mutex_;
+  uint32_t session_ = 0;  // How many were begun here.
   p9::Fid next_fid_ = 0;
   std::vector<p9::Fid> free_fids_;
   std::vector<p9::Fid> doubtful_fids_;

@@ -263,12 +263,14 @@ TEST_F(RingClientTest, BackendThatBreaksTheRulesIsLeft) {
 TEST_F(RingClientTest, ResponsesThatNobodyAskedForAreAFault) {
   for (const uint32_t claim : {1U, 0xffffffffU, 0x80000000U}) {
     Start();
-    Exchange<p9::Tgetattr> held(*client_);
-    held.Start({kHeld, 0});
-    while (backend_->held() < 1) std::this_thread::yield();
-    backend_->ClaimResponses(claim == 1 ? 3 : claim);
-    EXPECT_EQ(held.Wait().error(), Errno(EIO));
-    EXPECT_NE(ring_->fault(), "");
+    {
+      Exchange<p9::Tgetattr> held(*client_);
+      held.Start({kHeld, 0});
+      while (backend_->held() < 1) std::this_thread::yield();
+      backend_->ClaimResponses(claim == 1 ? 3 : claim);
+      EXPECT_EQ(held.Wait().error(), Errno(EIO));
+      EXPECT_NE(ring_->fault(), "");
+    }
     client_.reset();
     backend_.reset();
     ring_.reset();
@@ -289,6 +291,37 @@ TEST_F(RingClientTest, FailureEndsEveryWait) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failed, 4);
   EXPECT_EQ(ring_->fault(), "the test says so");
+}
+
+TEST_F(RingClientTest, SessionThatGoesOnForgetsWhatWasAtStake) {
+  std::vector<p9::Fid> clunked;
+  std::mutex mutex;
+  const auto serve = [&](const FakeBackend::Chain& chain) -> FakeBackend::Answer {
+    const p9::Header header = *p9::ParseHeader(chain.request);
+    if (header.type == p9::Twalk::kType) return {.hold = true};
+    if (header.type == p9::Tclunk::kType) {
+      const std::lock_guard lock(mutex);
+      clunked.push_back(p9::Decode<p9::Tclunk>(chain.request)->fid);
+    }
+    return Serve(chain);
+  };
+  Start(serve);
+  const p9::Fid lost = 0;
+  std::thread walk([&] { EXPECT_EQ(client_->Walk(5).error(), Errno(EIO)); });
+  while (backend_->held() < 1) std::this_thread::yield();
+  ring_->Fail("upgrade");
+  walk.join();
+  // Until the session is known to go on, the fid that the walk may have made is not given out again.
+  EXPECT_NE(client_->NewFid(), lost);
+  backend_.reset();
+  std::unique_ptr<RingClient> next = *RingClient::Create({.max_chain_slots = 252, .persistent = true});
+  backend_ = std::make_unique<FakeBackend>(next->ring_ref(), serve);
+  client_->Resume(*next, true);
+  EXPECT_TRUE(next->WaitIdle(In(seconds(20))));
+  EXPECT_EQ(clunked, std::vector<p9::Fid>{lost});
+  EXPECT_EQ(client_->NewFid(), lost);
+  client_.reset();
+  backend_.reset();
 }
 
 TEST_F(RingClientTest, SlowReplyIsFlushedThenGivenUp) {

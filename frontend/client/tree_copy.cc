@@ -73,7 +73,7 @@ void CopyEntries(const std::shared_ptr<Filling>& filling) {
     task.pool.Add([filling, name] {
       const TreeTask& task = filling->task;
       if (task.is_over()) return task.pool.Stop();
-      const std::string path = filling->path + "/" + name;
+      const std::string path = filling->path + (filling->path.ends_with('/') ? "" : "/") + name;
       Result<std::unique_ptr<Node>> from = filling->from->Child(name);
       if (!from.ok()) return task.report.Problem(path, from.error());
       CopyNode(task, *std::move(from), filling->to, name, path, filling);

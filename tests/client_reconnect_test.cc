@@ -1,0 +1,70 @@
+// What becomes of a connected client when its backend goes: it fails what is in flight, closes in order, comes back.
+
+#include <signal.h>
+
+#include <string>
+
+#include "tests/client_fixture.h"
+
+namespace virtfs {
+namespace {
+
+class ReconnectTest : public ClientTest {
+ protected:
+  void SetUp() override {
+    ClientTest::SetUp();
+    StartGuest();
+    Share("share");
+    share_ = ConnectShare("share");
+    ASSERT_TRUE(share_);
+  }
+
+  Result<p9::Rgetattr> Getattr(p9::Fid fid) { return share_.client->Call(p9::Tgetattr{fid, p9::kGetattrBasic}); }
+
+  Connection share_;
+};
+
+TEST_F(ReconnectTest, KilledServerFailsWhatIsInFlightAndComesBackWithANewSession) {
+  ASSERT_TRUE(Getattr(share_.root.get()).ok());
+  const std::vector<int> servers = ChildrenOf(keeper_->pid());
+  ASSERT_EQ(servers.size(), 1U);
+  ASSERT_EQ(kill(servers[0], SIGKILL), 0);
+  // Nobody answers; the death must be noticed, not waited out.
+  EXPECT_EQ(Getattr(share_.root.get()).error(), Errno(EIO));
+  const std::string old_session = share_.device->session_id();
+  const absl::Status again = [&] {
+    const AsDomain guest(*xen_, kGuest);
+    return share_.device->Reconnect();
+  }();
+  ASSERT_TRUE(again.ok()) << again;
+  EXPECT_FALSE(share_.device->session_goes_on());
+  EXPECT_NE(share_.device->session_id(), old_session);
+  // The new session knows none of the old fids: everything begins again.
+  share_.client->Resume(share_.device->ring(), false);
+  ASSERT_TRUE(share_.client->Version(512 * 1024).ok());
+  Result<frontend::RemoteFid> root = share_.client->Attach();
+  ASSERT_TRUE(root.ok());
+  share_.root = *std::move(root);
+  EXPECT_TRUE(Getattr(share_.root.get()).ok());
+}
+
+TEST_F(ReconnectTest, DetachClosesInOrder) {
+  ASSERT_TRUE(Getattr(share_.root.get()).ok());
+  Detach(kGuest, 0);
+  EXPECT_EQ(Getattr(share_.root.get()).error(), Errno(EIO));
+  share_.root.Reset();
+  share_.client.reset();
+  EXPECT_EQ(share_.device->Close().code(), absl::StatusCode::kAborted);
+  share_.device.reset();
+  for (const xensim::Holding& holding : xen_->Holdings(kGuest)) ADD_FAILURE() << "left: " << holding.pid;
+  EXPECT_FALSE(xen_->Read(Backend(kGuest, 0)));
+}
+
+TEST_F(ReconnectTest, CloseLeavesNothingAndTheShareCanBeUsedAgain) {
+  share_.Close();
+  EXPECT_TRUE(xen_->Holdings(kGuest).empty());
+  EXPECT_EQ(Client({"ls", "share:/"}), 0);
+}
+
+}  // namespace
+}  // namespace virtfs
