@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# clang-tidy on one file of compile_commands.json. Results are kept by content, so that a second run is quick.
+# clang-tidy on one file of compile_commands.json. A clean verdict is kept by content, so that a second run is quick.
 set -uo pipefail
 file=$1
 cache=${XEN_VIRTFS_CACHE:-$HOME/.cache/xen-virtfs}/tidy
 mkdir -p "$cache"
-# What a file's verdict hangs on: itself, our headers, the rules.
-key=$({ sha256sum "$file" .clang-tidy; git ls-files -- '*.h' | xargs sha256sum; } | sha256sum | cut -d' ' -f1)
+# What the verdict hangs on: the file and those of our headers that it reaches, and the rules.
+headers=$(clang++ -std=c++20 -MM -MG -I. -Iinclude "$file" 2>/dev/null | tr -s ' \\\n' '\n' | grep '\.h$' | sort -u)
+key=$({ cat "$file" .clang-tidy; for header in $headers; do [ ! -f "$header" ] || cat "$header"; done; } | sha256sum)
+key=${key%% *}
 [ -e "$cache/$key" ] && exit 0
-output=$(clang-tidy --quiet -p . "$file" 2>/dev/null)
-rc=$?
-[ -z "$output" ] || printf '%s\n' "$output"
-[ "$rc" = 0 ] && [ -z "$output" ] && touch "$cache/$key"
-[ -z "$output" ] && [ "$rc" = 0 ]
+if output=$(clang-tidy --quiet -p . "$file" 2>/dev/null) && [ -z "$output" ]; then
+  touch "$cache/$key"
+else
+  printf '%s\n' "$output"
+  exit 1
+fi
