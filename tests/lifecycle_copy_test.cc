@@ -71,6 +71,16 @@ class LifecycleCopyTest : public LifecycleTest {
       if (poll(&event, 1, 50) == 1) (void)!read(notify.get(), buffer, sizeof(buffer));
     }
   }
+  // Each at its middle, however long the others take to get there.
+  void HaltAtMiddle(const std::vector<Copy>& copies) {
+    for (const Copy& copy : copies) {
+      WaitForMiddle(copy);
+      kill(copy.process->pid(), SIGSTOP);
+    }
+  }
+  void GoOn(const std::vector<Copy>& copies) {
+    for (const Copy& copy : copies) kill(copy.process->pid(), SIGCONT);
+  }
   void ExpectVerified(const Copy& copy) {
     EXPECT_EQ(copy.process->Wait(std::chrono::seconds(120)), 0) << copy.process->Output();
     auto compare = xen_->Spawn({"/usr/bin/diff", "-rq", "--no-dereference", source_, copy.target + "/tree"});
@@ -104,11 +114,12 @@ TEST_F(LifecycleCopyTest, AGuestThatIsDestroyedMidCopyLeavesNothingTwentyTimesOv
       const std::string share = std::to_string(s);
       copies.push_back(StartCopy(domid, "s" + share, "victim" + std::to_string(domid) + "." + share));
     }
-    for (const Copy& copy : copies) WaitForMiddle(copy);
+    HaltAtMiddle(copies);
     const std::vector<int> servers = ChildrenOf(keeper->pid());
     EXPECT_EQ(servers.size(), static_cast<size_t>(kShares));
     const int descriptors = DescriptorsOf(survivor->pid());
 
+    GoOn(copies);
     ASSERT_TRUE(xen_->Destroy(domid));
     EXPECT_EQ(keeper->Wait(), 0) << keeper->Output();
     ExpectNoNodes(domid);
