@@ -1,6 +1,7 @@
 #include "backend/server/lockdown.h"
 
 #include <cap-ng.h>
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -82,6 +83,14 @@ absl::Status CutCapabilities() {
 void DropInherited(int first) {
   setsid();
   syscall(SYS_close_range, first, INT_MAX, 0);
+}
+
+absl::StatusOr<UniqueFd> OwnDescriptors() {
+  // ".." of a detached mount's top stays there.
+  UniqueFd directory(
+      static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
+  if (!directory.ok()) return Failure("take /proc/self/fd along");
+  return directory;
 }
 
 absl::Status LockDown(const LockdownOptions& options) {

@@ -17,6 +17,8 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/unique_fd.h"
 
 namespace virtfs::backend {
 
@@ -26,6 +28,11 @@ struct LockdownOptions {
 
 // Closes all descriptors from `first` on, and leaves the session of the terminal. At the very start.
 void DropInherited(int first);
+
+// The directory /proc/self/fd, by which a locked server opens its files again, as a mount of its own. A plain
+// descriptor of it would lead, by "..", to all of /proc: to what root may write beneath /proc/sys, and to the root
+// directories of other processes. Before LockDown, of the very process that will use it.
+absl::StatusOr<UniqueFd> OwnDescriptors();
 
 absl::Status LockDown(const LockdownOptions& options);
 

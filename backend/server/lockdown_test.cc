@@ -59,11 +59,13 @@ class LockdownTest : public testing::Test {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      proc_self_ = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+      absl::StatusOr<UniqueFd> descriptors = OwnDescriptors();
       std::string problem;
-      if (const absl::Status status = LockDown({.max_descriptors = 64}); !status.ok()) {
+      if (!descriptors.ok()) {
+        problem = std::string(descriptors.status().message());
+      } else if (const absl::Status status = LockDown({.max_descriptors = 64}); !status.ok()) {
         problem = std::string(status.message());
-      } else if (const char* wrong = check()) {
+      } else if (proc_self_ = descriptors->get(); const char* wrong = check()) {
         problem = std::string(wrong) + " (errno " + std::to_string(errno) + ")";
       }
       (void)!write(pipe_fds[1], problem.data(), problem.size());
@@ -116,6 +118,19 @@ TEST_F(LockdownTest, NoWayOutOfTheExport) {
     int mount_id;
     if (name_to_handle_at(top_fd, "", &handle.head, &mount_id, AT_EMPTY_PATH) != 0) return "cannot make a handle";
     if (open_by_handle_at(top_fd, &handle.head, O_RDONLY) >= 0 || errno != EPERM) return "may open by handle";
+    return nullptr;
+  });
+}
+
+TEST_F(LockdownTest, NoWayToTheRestOfProc) {
+  InLockdown([&]() -> const char* {
+    struct stat top, above;
+    const int up = openat(proc_self_, "../../..", O_PATH | O_DIRECTORY);
+    if (up < 0 || fstat(proc_self_, &top) != 0 || fstat(up, &above) != 0) return "cannot stat";
+    if (top.st_ino != above.st_ino || top.st_dev != above.st_dev) return ".. left /proc/self/fd";
+    for (const char* path : {"../status", "../../1/root", "../../sys/kernel/core_pattern"}) {
+      if (openat(proc_self_, path, O_PATH) >= 0) return "opened something else of /proc";
+    }
     return nullptr;
   });
 }

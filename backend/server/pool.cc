@@ -84,8 +84,7 @@ size_t Pool::threads() { return total_.load(); }
 
 bool Pool::Spawn() {
   std::lock_guard lock(mutex_);
-  if (stopping_ && total_ > 0) return false;
-  if (total_ >= bound_) return false;
+  if (stopping_ || total_ >= bound_) return false;
   try {
     threads_.emplace_back([this] { Work(); });
   } catch (const std::system_error&) {
@@ -249,7 +248,8 @@ bool Pool::Poll() {
   Clock::time_point now = start;
   do {
     for (int i = 0; i < 16 && !found; ++i) {
-      found = transport_.Waiting() || backlog_count_ > 0 || stopping_;
+      // What is put aside is nothing to the last thread (see MayServe), which would find it again and again.
+      found = transport_.Waiting() || (backlog_count_ > 0 && active_ + 1 < bound_) || stopping_;
       Pause();
     }
     now = Clock::now();

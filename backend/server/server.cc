@@ -1,6 +1,6 @@
 #include "backend/server/server.h"
 
-#include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -75,11 +75,13 @@ std::optional<link::Packet> Server::Next() {
 
 absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   start_ = start;
+  // A write beyond RLIMIT_FSIZE, should the host have set one, is the guest's EFBIG and not our end.
+  signal(SIGXFSZ, SIG_IGN);
   grants_.handle = xengnttab_open(nullptr, 0);
   if (grants_.handle == nullptr) return absl::ErrnoToStatus(errno, "cannot open gntdev");
   if (!events_.Open(start.domid)) return absl::ErrnoToStatus(errno, "cannot open evtchn for the guest");
-  UniqueFd proc_self_fd(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
-  if (!proc_self_fd.ok()) return absl::ErrnoToStatus(errno, "cannot open /proc/self/fd");
+  absl::StatusOr<UniqueFd> proc_self_fd = OwnDescriptors();
+  if (!proc_self_fd.ok()) return proc_self_fd.status();
   host::PrepareCredentials();
   if (absl::Status status = LockDown({.max_descriptors = start.max_descriptors}); !status.ok()) return status;
 
@@ -88,7 +90,7 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   // Open files hold up to two descriptors each; inodes get what is left.
   const uint32_t open_files = (start.max_descriptors - reserved) / 4;
   const uint32_t inodes = start.max_descriptors - reserved - 2 * open_files;
-  auto tree = host::Export::Make(std::move(root), std::move(proc_self_fd), keeper_,
+  auto tree = host::Export::Make(std::move(root), *std::move(proc_self_fd), keeper_,
                                  {.max_descriptors = inodes, .readonly = start.readonly != 0});
   if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
   tree_ = *std::move(tree);
