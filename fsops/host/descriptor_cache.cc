@@ -79,8 +79,10 @@ bool DescriptorCache::Evict(Inode& inode) {
         if (!HasNoHandles(inode)) no_handles_.push_back(inode.key_.dev);
         return true;
       }
+      // This one has none, and never will: asking again would cost a call of the broker each time round.
+      if (token.error() == Errno(EXDEV)) return true;
       Link(inode);
-      return token.error() == Errno(EXDEV);
+      return false;
     }
     inode.token_ = *token;
     inode.has_token_ = true;

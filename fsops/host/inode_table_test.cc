@@ -183,6 +183,20 @@ TEST_P(EvictionTest, WithoutHandlesNothingIsEvicted) {
   EXPECT_EQ(spy_.reopens, 0);
 }
 
+// As files of a file system that is mounted inside the export.
+TEST_P(EvictionTest, OfAFileThatHasNoHandleTheBrokerIsAskedOnce) {
+  spy_.keep_error = EXDEV;
+  EvictOthers();
+  EXPECT_EQ(tree_->held_descriptors(), 17u);
+  const int asked = spy_.keeps;
+  EXPECT_LE(asked, 16);
+  for (int i = 0; i < 16; ++i) Get("other" + std::to_string(i));
+  Write(path("f"), "");
+  for (int i = 0; i < 10; ++i) Get("f");
+  EXPECT_LE(spy_.keeps, asked + 16 + 10);
+  EXPECT_EQ(tree_->held_descriptors(), 17u);
+}
+
 TEST_P(EvictionTest, ABrokerInTroubleCostsNoFile) {
   spy_.keep_error = EIO;
   EvictOthers();
