@@ -302,9 +302,10 @@ void Share::Publish(State state, const Nodes& nodes) {
     return store_.Write(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_STATE),
                         absl::StrCat(static_cast<uint32_t>(state)));
   });
-  // Even if it failed: what we meant to show is what a foreign value is told from.
   shown_ = state;
   if (!written.ok() && written.error() != Errno(ENOENT)) {
+    // What is there still is nobody else's: a share that cannot leave Initialising has not been attached anew.
+    shown_ = ReadState(paths_.backend_dir, state);
     Log(LogLevel::kError, name_, absl::StrCat("cannot write state ", NameOf(state), ": ", written.error().message()));
   }
 }
