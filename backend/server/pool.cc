@@ -159,6 +159,12 @@ bool Pool::MayServe(const Request& request) {
   return false;
 }
 
+// Whether MayServe would agree now, whatever the request.
+bool Pool::HasRoom() const {
+  const uint32_t bound = bound_;
+  return active_ + 1 < bound || bound < 2;
+}
+
 Pool::Look Pool::TakeFromRing(Request*& request) {
   bool fault = false;
   bool wake = false;
@@ -249,7 +255,7 @@ bool Pool::Poll() {
   do {
     for (int i = 0; i < 16 && !found; ++i) {
       // What is put aside is nothing to the last thread (see MayServe), which would find it again and again.
-      found = transport_.Waiting() || (backlog_count_ > 0 && active_ + 1 < bound_) || stopping_;
+      found = transport_.Waiting() || (backlog_count_ > 0 && HasRoom()) || stopping_;
       Pause();
     }
     now = Clock::now();
@@ -265,12 +271,12 @@ void Pool::Sleep(bool wanted) {
   for (;;) {
     // Now that it counts as idle: who puts something aside or stops the pool after this looks will wake it.
     if (stopping_ || faulted_) {
-      if (backlog_count_ == 0 || active_ + 1 < bound_) break;
+      if (backlog_count_ == 0 || HasRoom()) break;
     } else if (wanted) {
       std::lock_guard leading(lead_);
       if (!transport_.Sleepable()) break;
     }
-    if (wanted && backlog_count_ > 0 && active_ + 1 < bound_) break;
+    if (wanted && backlog_count_ > 0 && HasRoom()) break;
 
     const uint64_t takes_before = takes_;
     epoll_event event;
@@ -300,7 +306,7 @@ int Pool::KeepTime(bool& mine) {
 int Pool::Timeout() {
   std::lock_guard lock(mutex_);
   std::chrono::milliseconds timeout = -1ms;
-  if (!parked_.empty() && active_ + 1 < bound_) {
+  if (!parked_.empty() && HasRoom()) {
     const auto first = std::min_element(parked_.begin(), parked_.end(),
                                         [](Request* a, Request* b) { return a->retry_at < b->retry_at; });
     timeout = std::max(std::chrono::ceil<std::chrono::milliseconds>((*first)->retry_at - Clock::now()), 0ms);
@@ -313,7 +319,7 @@ int Pool::Timeout() {
 // Whether something waits that nobody took since `takes_before`, or a parked call is due.
 bool Pool::Stalled(uint64_t takes_before) {
   if (takes_ == takes_before && (transport_.Waiting() || backlog_count_ > 0)) return true;
-  if (parked_count_ == 0 || active_ + 1 >= bound_) return false;
+  if (parked_count_ == 0 || !HasRoom()) return false;
   std::lock_guard lock(mutex_);
   const Clock::time_point now = Clock::now();
   return std::any_of(parked_.begin(), parked_.end(), [now](Request* request) { return request->retry_at <= now; });

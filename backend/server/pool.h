@@ -76,6 +76,7 @@ class Pool {
   void PutAside(Request& request);
   Request* TakeAside();
   bool MayServe(const Request& request);
+  bool HasRoom() const;
   bool NeedsAnother();
   void WakeOne();
   bool Spawn();

@@ -75,8 +75,6 @@ std::optional<link::Packet> Server::Next() {
 
 absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   start_ = start;
-  // A write beyond RLIMIT_FSIZE, should the host have set one, is the guest's EFBIG and not our end.
-  signal(SIGXFSZ, SIG_IGN);
   grants_.handle = xengnttab_open(nullptr, 0);
   if (grants_.handle == nullptr) return absl::ErrnoToStatus(errno, "cannot open gntdev");
   if (!events_.Open(start.domid)) return absl::ErrnoToStatus(errno, "cannot open evtchn for the guest");
@@ -144,6 +142,11 @@ absl::Status Server::Run() {
 
 int RunServer(UniqueFd link) {
   DropInherited(link.get() + 1);
+  // A service manager that ends the keeper tells all processes at once; ours is to answer what is in flight first.
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) signal(number, SIG_IGN);
+  // A write beyond RLIMIT_FSIZE, should the host have set one, is the guest's EFBIG and not our end.
+  signal(SIGXFSZ, SIG_IGN);
+  signal(SIGALRM, SIG_DFL);
   Server server(std::move(link));
   const absl::Status status = server.Run();
   if (status.ok()) return 0;

@@ -4,8 +4,9 @@
 //     Connect      maps the ring, binds the channel, begins to serve, says Connected
 //     Stop         answers what has been published, lets go of everything of the guest's, returns 0
 //
-// The link is also how it learns that its keeper is gone: it then stops in the same way. Whoever wants it to end at
-// once kills it. If the ring fails or it cannot serve, it says so in a Fault and returns 1.
+// The link is also how it learns that its keeper is gone: it then stops in the same way. SIGTERM is for the keeper and
+// ignored here; whoever wants a server to end at once sends SIGKILL. If the ring fails or it cannot serve, it says so
+// in a Fault and returns 1.
 #pragma once
 
 #include "base/unique_fd.h"

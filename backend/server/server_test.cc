@@ -175,6 +175,7 @@ class ServerTest : public testing::TestWithParam<bool> {
 
 TEST_P(ServerTest, ServesAFileAndStops) {
   Connect();
+  ASSERT_EQ(kill(server_, SIGTERM), 0);  // as a service manager does to the whole service
   Attach();
   WalkToFile(1);
   ASSERT_TRUE(Ask(p9::Tlopen{.fid = 1, .flags = 0}).ok());
