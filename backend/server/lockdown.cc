@@ -55,9 +55,19 @@ absl::Status EmptyRoot() {
       0) {
     return Failure("mount an empty directory");
   }
-  // The old root comes to lie on top of the new one, and is taken away.
-  if (chdir(place) != 0 || syscall(SYS_pivot_root, ".", ".") != 0) return Failure("change its root directory");
-  if (umount2(".", MNT_DETACH) != 0 || chdir("/") != 0) return Failure("leave the old root directory");
+  if (chdir(place) != 0) return Failure("enter its new root directory");
+  if (syscall(SYS_pivot_root, ".", ".") == 0) {
+    // The old root has come to lie on top of the new one, and is taken away.
+    if (umount2(".", MNT_DETACH) != 0) return Failure("leave the old root directory");
+  } else if (errno != EINVAL) {
+    return Failure("change its root directory");
+  } else {
+    // The root is the kernel's first one, an initramfs, which no namespace can lose: the new root is put on top of it.
+    // What lies beneath has no path that leads to it, and to uncover it takes CAP_SYS_ADMIN.
+    if (mount(".", "/", nullptr, MS_MOVE, nullptr) != 0) return Failure("cover the initramfs with its root directory");
+    if (chroot(".") != 0) return Failure("change its root directory");
+  }
+  if (chdir("/") != 0) return Failure("enter its root directory");
   return absl::OkStatus();
 }
 
