@@ -1,12 +1,15 @@
 #include "fsops/host/local_handle_broker.h"
 
 #include <fcntl.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cstring>
 
 namespace virtfs::host {
 namespace {
+
+constexpr int kReopenAttempts = 1000;
 
 // struct file_handle with its bytes behind it.
 union HandleBuffer {
@@ -76,9 +79,14 @@ Result<UniqueFd> LocalHandleBroker::Reopen(HandleToken token) {
     buffer.handle.handle_bytes = static_cast<unsigned>(handle.bytes.size());
     memcpy(buffer.handle.f_handle, handle.bytes.data(), handle.bytes.size());
   }
-  const int fd = open_by_handle_at(mount_fd, &buffer.handle, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return Errno::Last();
-  return UniqueFd(fd);
+  // While a new file is being made with the inode number of this one, which is gone, ext4 says ENOMEM: its look-up finds
+  // an inode that is not ready. A moment later it says ESTALE. (Seen under load with kernel 6.18.)
+  for (int attempt = 0;; ++attempt) {
+    const int fd = open_by_handle_at(mount_fd, &buffer.handle, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0) return UniqueFd(fd);
+    if (errno != ENOMEM || attempt == kReopenAttempts) return Errno::Last();
+    sched_yield();
+  }
 }
 
 void LocalHandleBroker::Drop(HandleToken token) {
