@@ -79,8 +79,8 @@ Result<UniqueFd> LocalHandleBroker::Reopen(HandleToken token) {
     buffer.handle.handle_bytes = static_cast<unsigned>(handle.bytes.size());
     memcpy(buffer.handle.f_handle, handle.bytes.data(), handle.bytes.size());
   }
-  // While a new file is being made with the inode number of this one, which is gone, ext4 says ENOMEM: its look-up finds
-  // an inode that is not ready. A moment later it says ESTALE. (Seen under load with kernel 6.18.)
+  // While a new file is being made with the inode number of this one, which is gone, ext4 says ENOMEM: its look-up
+  // finds an inode that is not ready. A moment later it says ESTALE. (Seen under load with kernel 6.18.)
   for (int attempt = 0;; ++attempt) {
     const int fd = open_by_handle_at(mount_fd, &buffer.handle, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0) return UniqueFd(fd);
