@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -83,43 +84,46 @@ void RingClient::Submit(RingCall& call) {
   ++in_flight_;
   ++statistics_.calls;
   call.done_ = false;
-  scratch_layout_.Assign({call.head.size(), call.payload.size(), call.reply.size(), call.data.size()},
-                         reply_pool_ == nullptr);
+  std::deque<RingCall*>& queue = call.urgent ? urgent_queue_ : queue_;
   if (shut_ || failed_) {
     Complete(call, EIO);
-  } else if (!EverFits(call, scratch_layout_)) {
-    Complete(call, EMSGSIZE);
-  } else {
-    std::deque<RingCall*>& queue = call.urgent ? urgent_queue_ : queue_;
-    if (!queue.empty() || !TryPush(call)) queue.push_back(&call);
+  } else if (queue.empty() && TryPush(call)) {
     Publish();
+  } else if (EverFits(call)) {
+    queue.push_back(&call);
+  } else {
+    Complete(call, EMSGSIZE);
   }
   RunCallbacks(lock);
 }
 
-bool RingClient::EverFits(const RingCall& call, const ChainLayout& layout) const {
+ChainLayout& RingClient::LayOut(const RingCall& call) {
+  assert(call.head.size() >= p9::kHeaderSize && call.reply.size() >= p9::kErrorReplySize);
+  scratch_layout_.Assign({call.head.size(), call.payload.size(), call.reply.size(), call.data.size()},
+                         reply_pool_ == nullptr);
+  return scratch_layout_;
+}
+
+// Whether there is room for `call` when nothing else is in flight.
+bool RingClient::EverFits(const RingCall& call) {
+  const ChainLayout& layout = LayOut(call);
   if (layout.slots() > std::min(options_.max_chain_slots, Ring::kSlots - kReservedSlots)) return false;
-  if (call.head.size() < p9::kHeaderSize || call.reply.size() < p9::kErrorReplySize) return false;
-  if (reply_pool_ == nullptr) {
-    return size_t{layout.request_pages} + layout.reply_pages + kReservedPages <= request_pool_->size();
-  }
-  return layout.request_pages + kReservedPages <= request_pool_->size() &&
-         layout.reply_pages + kReservedPages <= reply_pool_->size();
+  return HasPages(layout, request_pool_->size(), reply_pool().size(), kReservedPages);
+}
+
+// Whether the layout's pages can be had from pools with so many, `kept` of which are to stay.
+bool RingClient::HasPages(const ChainLayout& layout, uint32_t request_pages, uint32_t reply_pages,
+                          uint32_t kept) const {
+  if (reply_pool_ == nullptr) return size_t{layout.request_pages} + layout.reply_pages + kept <= request_pages;
+  return layout.request_pages + kept <= request_pages && layout.reply_pages + kept <= reply_pages;
 }
 
 // Gives `call` pages and slots, if there are enough.
 bool RingClient::TryPush(RingCall& call) {
-  scratch_layout_.Assign({call.head.size(), call.payload.size(), call.reply.size(), call.data.size()},
-                         reply_pool_ == nullptr);
-  const ChainLayout& layout = scratch_layout_;
-  const uint32_t kept_pages = call.urgent ? 0 : kReservedPages;
-  if (free_chains_.empty() || layout.slots() + (call.urgent ? 0 : kReservedSlots) > ring_->free_slots()) return false;
-  if (reply_pool_ == nullptr) {
-    if (layout.request_pages + layout.reply_pages + kept_pages > request_pool_->free()) return false;
-  } else if (layout.request_pages + kept_pages > request_pool_->free() ||
-             layout.reply_pages + kept_pages > reply_pool_->free()) {
-    return false;
-  }
+  const ChainLayout& layout = LayOut(call);
+  const size_t slots = layout.slots() + (call.urgent ? 0 : kReservedSlots);
+  if (free_chains_.empty() || slots > ring_->free_slots() || layout.slots() > options_.max_chain_slots) return false;
+  if (!HasPages(layout, request_pool_->free(), reply_pool().free(), call.urgent ? 0 : kReservedPages)) return false;
 
   const ChainId id = free_chains_.back();
   free_chains_.pop_back();

@@ -141,7 +141,9 @@ class RingClient {
   RingClient(const RingOptions& options, UniqueFd wake, UniqueFd failed_event);
 
   // All of these with the lock held, unless they say otherwise.
-  bool EverFits(const RingCall& call, const ChainLayout& layout) const;
+  ChainLayout& LayOut(const RingCall& call);
+  bool HasPages(const ChainLayout& layout, uint32_t request_pages, uint32_t reply_pages, uint32_t kept) const;
+  bool EverFits(const RingCall& call);
   bool TryPush(RingCall& call);
   void PushQueued();
   void Publish();

@@ -88,13 +88,18 @@ std::string Report::ProgressLine(size_t width) const {
   const double seconds = std::max(elapsed().count(), 0.001);
   const uint64_t done = bytes;
   const uint64_t all = std::max<uint64_t>(found_bytes, done);
-  const double part = all > 0 ? static_cast<double>(done) / static_cast<double>(all) : 0;
+  const uint64_t entries = files + directories + symlinks;
+  const uint64_t all_entries = std::max<uint64_t>(entries, found_entries);
+  // Of a tree its bytes are found little before they are done, of a file alone there is but one entry.
+  const auto ratio = [](uint64_t some, uint64_t of) {
+    return of > 0 ? static_cast<double>(some) / static_cast<double>(of) : 1;
+  };
+  const double part = all_entries > 1 ? ratio(entries, all_entries) : ratio(done, all);
   std::string bar(static_cast<size_t>(part * kBarWidth), '#');
   bar.resize(kBarWidth, '.');
-  const uint64_t entries = files + directories + symlinks;
   std::string line = absl::StrFormat("%s [%s] %3.0f%%  %d of %d files  %s of %s  %s/s", verb_, bar, part * 100, entries,
-                                     std::max<uint64_t>(entries, found_entries), Size(static_cast<double>(done)),
-                                     Size(static_cast<double>(all)), Size(static_cast<double>(done) / seconds));
+                                     all_entries, Size(static_cast<double>(done)), Size(static_cast<double>(all)),
+                                     Size(static_cast<double>(done) / seconds));
   if (line.size() >= width) line.resize(width - 1);
   return line;
 }
