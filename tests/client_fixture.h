@@ -22,7 +22,7 @@ namespace virtfs {
 // While it lives, Xen's libraries and libxenstore open their handles as this domain's.
 class AsDomain {
  public:
-  AsDomain(SimulatedXen& xen, uint32_t domid) : host_store_(getenv("XENSTORED_PATH")) {
+  AsDomain(SimulatedXen& xen, uint32_t domid) : host_store_(xensim::StorePath(xen.directory(), 0)) {
     setenv("XENSTORED_PATH", xensim::StorePath(xen.directory(), domid).c_str(), 1);
     setenv("XENSIM_DOMID", std::to_string(domid).c_str(), 1);
   }

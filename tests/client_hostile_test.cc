@@ -105,6 +105,11 @@ class HostileClientTest : public ClientTest {
     ASSERT_TRUE(other_);
   }
 
+  void TearDown() override {
+    other_.Close();
+    ClientTest::TearDown();
+  }
+
   void ExpectOtherWorks() { EXPECT_TRUE(other_.client->Call(p9::Tgetattr{other_.root.get(), p9::kGetattrBasic}).ok()); }
 
   Connection other_;

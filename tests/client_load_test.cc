@@ -147,6 +147,13 @@ class BlockedByLeases : public ClientLoadTest, public testing::WithParamInterfac
     ASSERT_TRUE(share_);
   }
 
+  void TearDown() override {
+    opens_.clear();
+    fids_.clear();
+    share_.Close();
+    ClientLoadTest::TearDown();
+  }
+
   // Opens every leased file, and waits until the server has run into every lease.
   void BlockAll() {
     P9Client& client = *share_.client;

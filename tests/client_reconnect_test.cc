@@ -19,6 +19,11 @@ class ReconnectTest : public ClientTest {
     ASSERT_TRUE(share_);
   }
 
+  void TearDown() override {
+    share_.Close();
+    ClientTest::TearDown();
+  }
+
   Result<p9::Rgetattr> Getattr(p9::Fid fid) { return share_.client->Call(p9::Tgetattr{fid, p9::kGetattrBasic}); }
 
   Connection share_;
