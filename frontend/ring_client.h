@@ -74,7 +74,7 @@ struct RingOptions {
   uint32_t pages = Ring::kSlots;                          // Of the pool; more are never of use.
   // How long a wait polls the ring, while that pays off, before it sleeps. The default is longer than a backend that
   // polls needs for a small request; what takes longer is worth a sleep. 0: always sleep.
-  std::chrono::microseconds max_poll{50};
+  std::chrono::microseconds max_poll{200};
 };
 
 struct RingStatistics {

@@ -41,8 +41,8 @@
 namespace virtfs::backend {
 
 struct PoolOptions {
-  uint32_t threads = 16;               // at most; 2 at least
-  std::chrono::microseconds poll{50};  // before it sleeps, while that pays off; 0: never
+  uint32_t threads = 16;                // at most; 2 at least
+  std::chrono::microseconds poll{100};  // before it sleeps, while that pays off; 0: never
 };
 
 class Pool {
