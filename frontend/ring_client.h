@@ -73,7 +73,7 @@ struct RingOptions {
   bool persistent = false;                                // It keeps grants mapped, and we said that we reuse them.
   uint32_t pages = Ring::kSlots;                          // Of the pool; more are never of use.
   // How long a wait polls the ring, while that pays off, before it sleeps. The default is longer than a backend that
-  // polls needs for a small request; what takes longer is worth a sleep. 0: always sleep.
+  // polls needs to read 512 KiB from its cache; what takes longer is worth a sleep. 0: always sleep.
   std::chrono::microseconds max_poll{200};
 };
 
