@@ -162,8 +162,11 @@ void BarePread(benchmark::State& state, uint32_t size) {
 }
 
 void Register() {
-  const auto add = [](const char* name, auto run) { benchmark::RegisterBenchmark(name, run)->UseRealTime(); };
+  const auto add = []([[maybe_unused]] const char* name, [[maybe_unused]] auto run) {
 #ifndef __clang_analyzer__  // Which takes what RegisterBenchmark keeps for a leak.
+    benchmark::RegisterBenchmark(name, run)->UseRealTime();
+#endif
+  };
   add("getattr/depth:1/blocking", [](auto& state) { Getattr(state, Way::kPersistentBlocking, 1); });
   add("getattr/depth:1", [](auto& state) { Getattr(state, Way::kPersistent, 1); });
   add("getattr/depth:16", [](auto& state) { Getattr(state, Way::kPersistent, 16); });
@@ -176,7 +179,6 @@ void Register() {
   add("read/128K/depth:4", [](auto& state) { Read(state, Way::kPersistent, 4, 128 * 1024); });
   add("read/4K/depth:16/grant_copy", [](auto& state) { Read(state, Way::kCopy, 16, 4096); });
   add("read/512K/depth:1/grant_copy", [](auto& state) { Read(state, Way::kCopy, 1, kLargeRead); });
-#endif
 }
 
 }  // namespace
