@@ -35,7 +35,7 @@ constexpr uint32_t kMaxFids = 128 * 1024;
 constexpr uint32_t kMaxDescriptors = 16384;
 constexpr uint32_t kPoolThreads = 16;
 // Each fid may be an evicted inode; a session image holds a token of each besides.
-constexpr size_t kMaxHandles = 2 * kMaxFids;
+constexpr size_t kMaxHandles = size_t{2} * kMaxFids;
 
 std::string NewSessionId() {
   std::array<char, 16> random;
@@ -165,7 +165,7 @@ absl::Status Share::Do(Action action) {
     case Action::kNothing:
       break;
     case Action::kPrepare: {
-      const absl::Status prepared = Prepare();
+      absl::Status prepared = Prepare();
       prepare_failed_ = !prepared.ok();
       return prepared;
     }
