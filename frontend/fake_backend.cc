@@ -49,7 +49,7 @@ std::atomic_ref<uint32_t> Word(uint8_t* ring, size_t offset) {
 }
 
 uint8_t* Slot(uint8_t* ring, uint32_t index) {
-  return ring + XEN_VIRTFS_RING_HEAD_SIZE + (index % XEN_VIRTFS_SLOTS_PER_PAGE) * XEN_VIRTFS_SLOT_SIZE;
+  return ring + XEN_VIRTFS_RING_HEAD_SIZE + size_t{index % XEN_VIRTFS_SLOTS_PER_PAGE} * XEN_VIRTFS_SLOT_SIZE;
 }
 
 std::span<uint8_t> BytesOf(const xen_virtfsif_request& slot) {

@@ -11,8 +11,9 @@
 // pool starts with one thread, grows while it needs another, up to `threads`, and does not shrink.
 //
 // The last thread. When all others are busy, the last one goes on to read the ring but serves only what cannot wait for
-// a file system: Tflush. Everything else is put aside (the backlog) and is served by the next thread that is free. So a
-// file system that hangs takes all threads but one, and a guest can still flush.
+// a file system: Tflush. (One of a call that is itself put aside or parked waits until a thread is free.) Everything
+// else is put aside (the backlog) and is served by the next thread that is free. So a file system that hangs takes all
+// threads but one, and a guest can still flush.
 //
 // Blocked calls (a host's lease is in the way) are parked: they hold no thread and are served again after 2, 4, ... 50
 // ms and at once after something began to wait for others, which a Tflush of such a call does.

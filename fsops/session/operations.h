@@ -91,7 +91,8 @@ class Operations {
   // --- names (operations_names.cc) ---
 
   // Concurrent with all. Of the renames that run at once on one name the session may remember the wrong one: Tremove
-  // and Trename of such a file's fid then answer ESTALE or ENOENT, and never touch another file.
+  // and Trename of such a file's fid then answer ESTALE or ENOENT, and touch another file only
+  // if it takes the name between the check and the act (host::Export::RemoveIfSame).
   Result<p9::Rrename> Do(const p9::Trename& request, Context& context);
   Result<p9::Rrenameat> Do(const p9::Trenameat& request, Context& context);
   // Concurrent with all.
