@@ -32,12 +32,30 @@
 
 namespace virtfs::host {
 
+// How owners, modes and special files are kept on the host. docs/security.md has the table of who may do what.
+enum class SecurityModel : uint8_t {
+  kPassthrough = 1,  // as they are
+  kMappedXattr,      // in extended attributes user.virtfs.*, as QEMU does
+  kMappedFile,       // in files beneath .virtfs_metadata, as QEMU does
+  kNone,             // as they are, but whose a file is cannot be changed, and that is no error
+};
+
 struct ExportOptions {
   // O_PATH descriptors that Inodes keep before the least recently used are given up. Those in use (by an operation, by
   // an OpenFile) stay beyond it. RLIMIT_NOFILE must have room for this, twice the open files, and a few per thread.
   size_t max_descriptors = 4096;
   // Everything that would change the tree is EROFS, opening with O_TRUNC included.
   bool readonly = false;
+  SecurityModel model = SecurityModel::kPassthrough;
+  // Permissions of the host's files and directories under the mapped models.
+  uint32_t file_mode = 0600;
+  uint32_t directory_mode = 0700;
+  // Bits that are taken away from the permissions of whatever is made, beside what the guest's own umask took.
+  uint32_t umask = 0;
+  // Files of any type that the tree may hold, and bytes: the sizes of its regular files, each rounded up to 4 KiB.
+  // What would exceed them is ENOSPC. 0: as many as the file system takes; then nothing is counted.
+  uint64_t max_files = 0;
+  uint64_t max_space = 0;
 };
 
 // What a lookup finds: both were true at the same moment.

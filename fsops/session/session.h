@@ -51,6 +51,18 @@ struct SessionOptions {
 
   // Open files and directories at once, each of which pins a descriptor; the next one: EMFILE.
   uint32_t max_open_files = 4096;
+
+  // Bytes of extended attributes that fids hold at once, read (Txattrwalk) or about to be written (Txattrcreate); more:
+  // ENOSPC.
+  uint64_t max_xattr_bytes = 16 << 20;
+
+  // Byte ranges locked at once; the next one: ENOLCK.
+  uint32_t max_locks = 16 * 1024;
+
+  // What to do about files of other file systems that are mounted inside the tree: qids are unique all the same
+  // (kRemap), such files answer ENODEV (kForbid), or their numbers are taken as they are (kWarn).
+  enum class Devices : uint8_t { kRemap, kForbid, kWarn };
+  Devices devices = Devices::kRemap;
 };
 
 // A session as a value, for another Session to go on with: fids, their identities and open flags, msize.
