@@ -56,8 +56,9 @@ absl::StatusOr<std::unique_ptr<RingClient>> RingClient::Create(const RingOptions
 
   const auto create_pool = [&](uint32_t want, uint32_t least, bool writable, std::unique_ptr<PagePool>& pool) {
     auto created = PagePool::Create(*client->grants_, options.backend, want, least, writable);
-    if (created.ok()) pool = *std::move(created);
-    return created.status();
+    if (!created.ok()) return created.status();
+    pool = *std::move(created);
+    return absl::OkStatus();
   };
   absl::Status status = create_pool(1, 1, true, client->ring_page_);
   if (status.ok()) status = create_pool(options.pages, kLeastPages, options.persistent, client->request_pool_);

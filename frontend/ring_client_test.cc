@@ -281,6 +281,7 @@ TEST_F(RingClientTest, FailureEndsEveryWait) {
   Start();
   std::vector<std::thread> threads;
   std::atomic<int> failed = 0;
+  threads.reserve(4);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       if (client_->Call(p9::Tgetattr{kHeld, 0}).error() == Errno(EIO)) ++failed;
@@ -325,14 +326,17 @@ TEST_F(RingClientTest, SessionThatGoesOnForgetsWhatWasAtStake) {
 }
 
 TEST_F(RingClientTest, SlowReplyIsFlushedThenGivenUp) {
-  Start();
-  // This backend never answers the request, and refuses the Tflush without answering what it names.
+  std::atomic<bool> flushed = false;
+  Start([&](const FakeBackend::Chain& chain) {
+    if (p9::ParseHeader(chain.request)->type == p9::Tflush::kType) flushed = true;
+    return Serve(chain);
+  });
+  // This backend refuses the Tflush, and answers what it names only afterwards.
   P9Client impatient(*ring_, milliseconds(20));
   Exchange<p9::Tgetattr> held(impatient);
   held.Start({kHeld, 0});
   std::thread release([&] {
-    while (backend_->held() < 1) std::this_thread::yield();
-    std::this_thread::sleep_for(milliseconds(100));
+    while (!flushed) std::this_thread::yield();
     backend_->Release();
   });
   EXPECT_EQ(held.Wait().error(), Errno(EPROTO));

@@ -143,6 +143,7 @@ TEST_F(LinkTest, BrokerCallsFromManyThreadsWhileOneWaitsForStop) {
       stopped = packet.ok() && packet->As<Stop>().has_value();
     });
     std::vector<std::thread> workers;
+    workers.reserve(8);
     for (int w = 0; w < 8; ++w) {
       workers.emplace_back([&] {
         for (int i = 0; i < 100; ++i) {
@@ -169,6 +170,7 @@ TEST_F(LinkTest, BrokerCallsFromManyThreadsWhileOneWaitsForStop) {
 TEST_F(LinkTest, EveryWaiterLearnsThatTheKeeperIsGone) {
   BrokerClient client(std::move(server_));
   std::vector<std::thread> threads;
+  threads.reserve(5);
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] { EXPECT_FALSE(client.Keep(directory_.get()).ok()); });
   }

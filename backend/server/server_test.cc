@@ -131,9 +131,9 @@ class ServerTest : public testing::TestWithParam<bool> {
     }
     EXPECT_EQ(first->status, 0);
     EXPECT_EQ(guest_.Status(kReplyPages), 0);
-    std::vector<uint8_t> reply(4096 * kReplyPages);
+    std::vector<uint8_t> reply(size_t{4096} * kReplyPages);
     for (uint32_t i = 0; i < kReplyPages; ++i) {
-      CopyFromGuest({reply.data() + 4096 * i, 4096}, guest_.page(posted_[first->id] + 1 + i));
+      CopyFromGuest({reply.data() + size_t{4096} * i, 4096}, guest_.page(posted_[first->id] + 1 + i));
     }
     posted_.erase(first->id);
     const auto header = p9::ParseHeader(reply);

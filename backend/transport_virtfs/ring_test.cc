@@ -87,6 +87,7 @@ class Guest {
 
 std::vector<uint16_t> Ids(const std::vector<Slot>& chain) {
   std::vector<uint16_t> ids;
+  ids.reserve(chain.size());
   for (const Slot& slot : chain) ids.push_back(slot.id);
   return ids;
 }

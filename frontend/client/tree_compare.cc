@@ -154,7 +154,7 @@ void CompareNodes(const std::shared_ptr<Comparison>& comparison, const std::shar
 
 }  // namespace
 
-void CompareTrees(const TreeTask& task, std::shared_ptr<Node> one, std::shared_ptr<Node> other,
+void CompareTrees(const TreeTask& task, const std::shared_ptr<Node>& one, const std::shared_ptr<Node>& other,
                   const CompareOptions& options, const Differ& differ) {
   const auto comparison = std::make_shared<Comparison>(Comparison{task, options, differ});
   task.report.found_entries++;

@@ -37,7 +37,7 @@ struct CompareOptions {
   // A device, FIFO or socket that only one has is no difference: CopyTree leaves them out.
   bool skip_special = false;
 };
-void CompareTrees(const TreeTask& task, std::shared_ptr<Node> one, std::shared_ptr<Node> other,
+void CompareTrees(const TreeTask& task, const std::shared_ptr<Node>& one, const std::shared_ptr<Node>& other,
                   const CompareOptions& options, const Differ& differ);
 
 // Removes `name` of `parent` and all that is in it. `path` is what it is called in messages.

@@ -58,7 +58,9 @@ Result<InodeRef> InodeTable::Intern(UniqueFd fd, const InodeKey& key, mode_t typ
         }
       }
       if (!found) {
-        found = InodeRef(new Inode(this, key, type, fd.release()), InodeRef::Adopt());
+        // Still there in a second round: Revive has taken it only if it succeeded.
+        const int own = fd.release();  // NOLINT(bugprone-use-after-move)
+        found = InodeRef(new Inode(this, key, type, own), InodeRef::Adopt());
         shard.Insert(found.get(), hash);
         size_.fetch_add(1, std::memory_order_relaxed);
       }

@@ -280,6 +280,7 @@ TEST_P(EvictionTest, TwentyThousandFilesAtTwoHundredAndFiftySixDescriptors) {
   std::vector<InodeRef> idle;
   int error = 0;
   const InodeRef dir = tree_->Lookup(*Get("renamed-by-guest"), Name("7"))->inode;
+  idle.reserve(900);
   for (int f = 0; f < 900; ++f) idle.push_back(tree_->Lookup(*dir, Name(std::to_string(f)))->inode);
   for (int f = 0; f < 200 && error == 0; ++f) {
     Result<std::unique_ptr<OpenFile>> file = tree_->Open(*idle[static_cast<size_t>(f)], {});
@@ -300,6 +301,7 @@ TEST_P(EvictionTest, Hammer) {
   Limit(6);
   std::vector<std::thread> threads;
   std::atomic<int> succeeded = 0;
+  threads.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       std::mt19937 random(static_cast<unsigned>(t));
