@@ -18,6 +18,7 @@ Result<std::unique_ptr<Export>> Export::Make(UniqueFd root, UniqueFd proc_self_f
   struct statx stat;
   if (Result<void> done = StatX(root.get(), "", &stat); !done) return done.error();
   if (!S_ISDIR(stat.stx_mode)) return Errno(ENOTDIR);
+  if (fchdir(proc_self_fd.get()) < 0) return Errno::Last();
 
   std::unique_ptr<Export> result(
       new Export(std::move(proc_self_fd), options, std::make_unique<InodeTable>(broker, options.max_descriptors)));

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -69,12 +70,16 @@ struct CreatedFile {
   std::unique_ptr<OpenFile> file;
 };
 
+enum class XattrMode : uint8_t { kEither, kCreate, kReplace };
+
 class InodeTable;
 
 class Export {
  public:
   // `root`: O_PATH descriptor of the tree's top, best of a detached mount of its own. `proc_self_fd`: the directory
-  // /proc/self/fd of this very process (a child's is another). `broker` must outlive the Export. ENOTDIR: root is none.
+  // /proc/self/fd of this very process (a child's is another); it becomes the process's working directory and must stay
+  // that, since the system calls of extended attributes take nothing but a path. `broker` must outlive the Export.
+  // ENOTDIR: root is none.
   static Result<std::unique_ptr<Export>> Make(UniqueFd root, UniqueFd proc_self_fd, HandleBroker& broker,
                                               const ExportOptions& options);
   ~Export();
@@ -99,6 +104,18 @@ class Export {
   Result<FileSystemStatus> StatFileSystem(Inode& inode);
   // EINVAL: not a symlink.
   Result<std::string> ReadLink(Inode& inode);
+
+  // --- extended attributes: of every type of file that the host gives some to, POSIX ACLs among them ---
+  // A name has 1 to 255 bytes (ERANGE) without NUL (EINVAL). ENODATA: there is none of that name. EOPNOTSUPP: the file
+  // system knows no such name. EPERM: not of this type of file ("user." is of regular files and directories only), or
+  // beyond what this process may. Values have up to 64 KiB (E2BIG), and so has the list.
+
+  Result<std::string> GetXattr(Inode& inode, std::string_view name);
+  // Each name with its NUL.
+  Result<std::string> ListXattr(Inode& inode);
+  // EEXIST, ENODATA: `mode` asks for a new one, for one that is there.
+  Result<void> SetXattr(Inode& inode, std::string_view name, std::span<const uint8_t> value, XattrMode mode);
+  Result<void> RemoveXattr(Inode& inode, std::string_view name);
 
   // --- opening ---
 

@@ -32,6 +32,11 @@ inline constexpr std::array kSystemCalls = {
     SystemCall{SYS_fchmodat, "fchmodat", "permissions, by /proc/self/fd"},
     SystemCall{SYS_utimensat, "utimensat", "times; always with the path \"\" and AT_EMPTY_PATH"},
     SystemCall{SYS_ftruncate, "ftruncate", "size"},
+    SystemCall{SYS_getxattr, "getxattr",
+               "extended attribute, by the path \"N\" in the working directory /proc/self/fd"},
+    SystemCall{SYS_listxattr, "listxattr", "their names, likewise"},
+    SystemCall{SYS_setxattr, "setxattr", "likewise"},
+    SystemCall{SYS_removexattr, "removexattr", "likewise"},
     SystemCall{SYS_preadv2, "preadv2", "data into a payload"},
     SystemCall{SYS_pwritev2, "pwritev2", "data out of a payload"},
     SystemCall{SYS_getdents64, "getdents64", "directory entries"},
@@ -46,6 +51,7 @@ inline constexpr std::array kSystemCalls = {
 // Of Export::Make and PrepareCredentials only, before lock-down.
 inline constexpr std::array kSystemCallsAtStart = {
     SystemCall{SYS_umask, "umask", "0: modes come with the guest's umask applied"},
+    SystemCall{SYS_fchdir, "fchdir", "/proc/self/fd becomes the working directory"},
     SystemCall{SYS_prctl, "prctl", "PR_SET_SECUREBITS: SECBIT_NO_SETUID_FIXUP"},
 };
 

@@ -150,6 +150,10 @@ TEST_P(SystemCallsTest, NoneButThoseOfTheList) {
     EXPECT_EQ(ErrorOf(tree_->SetAttributes(*f.node.inode, {.mode = 0600, .size = 1})), 0);
     EXPECT_EQ(ErrorOf(tree_->ReadLink(*l)), 0);
     EXPECT_EQ(ErrorOf(tree_->StatFileSystem(*l)), 0);
+    EXPECT_EQ(ErrorOf(tree_->SetXattr(*d, "trusted.x", {}, XattrMode::kEither)), 0);
+    EXPECT_EQ(ErrorOf(tree_->GetXattr(*d, "trusted.x")), 0);
+    EXPECT_EQ(ErrorOf(tree_->ListXattr(*d)), 0);
+    EXPECT_EQ(ErrorOf(tree_->RemoveXattr(*d, "trusted.x")), 0);
     EXPECT_EQ(tree_->Parent(*d)->inode, tree_->root());
     const auto directory = *tree_->Open(*d, {});
     for (int twice = 0; twice < 2; ++twice) {
