@@ -68,7 +68,7 @@ std::optional<seconds> LongestStay(Phase phase) {
 }  // namespace
 
 Share::Running::Running(ServerProcess started, const ExportMount& mount)
-    : process(std::move(started)), broker(mount.root.get()), service(broker, mount.mount_id, kMaxHandles) {}
+    : process(std::move(started)), broker(mount.root.get(), kMaxHandles), service(broker, mount.mount_id) {}
 
 Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t devid, Time now)
     : store_(store),

@@ -15,13 +15,10 @@ Result<uint64_t> MountIdOf(int fd) {
 }
 
 Result<host::HandleToken> BrokerService::Keep(int fd) {
-  if (tokens_.size() >= max_handles_) return Errno(ENFILE);
   const Result<uint64_t> mount_id = MountIdOf(fd);
   if (!mount_id.ok()) return mount_id.error();
   if (*mount_id != mount_id_) return Errno(EXDEV);
-  Result<host::HandleToken> token = broker_.Keep(fd);
-  if (token.ok()) tokens_.insert(static_cast<uint64_t>(*token));
-  return token;
+  return broker_.Keep(fd);
 }
 
 Result<void> BrokerService::Serve(int link, Packet packet) {
@@ -39,20 +36,16 @@ Result<void> BrokerService::Serve(int link, Packet packet) {
   if (auto reopen = packet.As<Reopen>()) {
     Reopened reopened{.sequence = reopen->sequence};
     UniqueFd fd;
-    if (tokens_.contains(reopen->token)) {
-      Result<UniqueFd> opened = broker_.Reopen(host::HandleToken{reopen->token});
-      if (opened.ok()) {
-        fd = *std::move(opened);
-      } else {
-        reopened.error = opened.error().value();
-      }
+    Result<UniqueFd> opened = broker_.Reopen(host::HandleToken{reopen->token});
+    if (opened.ok()) {
+      fd = *std::move(opened);
     } else {
-      reopened.error = ESTALE;
+      reopened.error = opened.error().value();
     }
     return Send(link, reopened, fd.get(), Wait::kNo);
   }
   if (auto drop = packet.As<Drop>()) {
-    if (tokens_.erase(drop->token) != 0) broker_.Drop(host::HandleToken{drop->token});
+    broker_.Drop(host::HandleToken{drop->token});
     return {};
   }
   return Errno(EPROTO);

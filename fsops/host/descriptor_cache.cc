@@ -8,19 +8,16 @@
 namespace virtfs::host {
 
 void DescriptorCache::Link(Inode& inode) {
-  inode.listed_ = true;
-  inode.previous_ = newest_;
-  inode.next_ = nullptr;
-  (newest_ == nullptr ? oldest_ : newest_->next_) = &inode;
-  newest_ = &inode;
-  ++listed_;
+  inode.slot_ = static_cast<uint32_t>(slots_.size());
+  slots_.push_back(&inode);
 }
 
 void DescriptorCache::Unlink(Inode& inode) {
-  inode.listed_ = false;
-  (inode.previous_ == nullptr ? oldest_ : inode.previous_->next_) = inode.next_;
-  (inode.next_ == nullptr ? newest_ : inode.next_->previous_) = inode.previous_;
-  --listed_;
+  Inode* const last = slots_.back();
+  slots_[inode.slot_] = last;
+  last->slot_ = inode.slot_;
+  slots_.pop_back();
+  inode.slot_ = Inode::kNoSlot;
 }
 
 void DescriptorCache::Add(Inode& inode) {
@@ -35,7 +32,7 @@ bool DescriptorCache::HasNoHandles(const Inode& inode) const {
 
 void DescriptorCache::Remove(Inode& inode) {
   const std::lock_guard lock(mutex_);
-  if (inode.listed_) Unlink(inode);
+  if (inode.slot_ != Inode::kNoSlot) Unlink(inode);
   if (Inode::DescriptorOf(inode.state_.load(std::memory_order_acquire)) >= 0) --held_;
 }
 
@@ -50,20 +47,26 @@ InodeRef DescriptorCache::TakeVictim(size_t limit) {
 
   const std::lock_guard lock(mutex_);
   if (held_ <= limit) return {};
-  for (size_t steps = std::min(listed_, kMaxSteps); steps > 0; --steps) {
-    Inode& inode = *oldest_;
-    Unlink(inode);
-    if (HasNoHandles(inode)) continue;  // listed before that was known
+  for (size_t steps = std::min(slots_.size(), kMaxSteps); steps > 0; --steps) {
+    if (hand_ >= slots_.size()) hand_ = 0;
+    Inode& inode = *slots_[hand_];
+    if (HasNoHandles(inode)) {  // got its slot before that was known
+      Unlink(inode);
+      continue;
+    }
+    // Past this slot in any case: who leaves it is followed by the newest, whose turn is a whole round from now.
+    ++hand_;
     const uint64_t state = inode.state_.fetch_and(~Inode::kRecent, std::memory_order_relaxed);
     const bool used = (state & Inode::kRecent) != 0 || Inode::HoldersOf(state) > 0;
     // Without a reference to take it is being destroyed, and its Remove waits for this lock.
-    if (!used && inode.TryRef()) return InodeRef(&inode, InodeRef::Adopt());
-    Link(inode);
+    if (used || !inode.TryRef()) continue;
+    Unlink(inode);
+    return InodeRef(&inode, InodeRef::Adopt());
   }
   return {};
 }
 
-// `inode` came from TakeVictim: no other thread can be evicting it, since it is in no list.
+// `inode` came from TakeVictim: no other thread can be evicting it, since it is in no slot.
 bool DescriptorCache::Evict(Inode& inode) {
   uint64_t state = inode.state_.fetch_add(1, std::memory_order_acq_rel) + 1;
   const int fd = Inode::DescriptorOf(state);

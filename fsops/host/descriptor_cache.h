@@ -1,8 +1,8 @@
 // DescriptorCache: which of an export's Inodes keep a descriptor.
 //
 // Keeps their number at a limit by the clock algorithm (an approximation of least recently used in which a use costs no
-// lock): Inodes with a descriptor stand in a list; the oldest goes, or, if it was used since the last time round, goes
-// back to the end. Before its descriptor is closed the broker gets to know it.
+// lock): Inodes with a descriptor stand in slots, round which a hand goes; whom it finds loses the descriptor, unless
+// it was used since the last time round. Before a descriptor is closed the broker gets to know its file.
 //
 // Threads: any. The lock is not held during a system call or a call of the broker. Internal to fsops/host.
 #pragma once
@@ -35,7 +35,7 @@ class DescriptorCache {
 
  private:
   void Trim(size_t limit, int turns);
-  // Whose turn it is, out of the list and with a reference; empty if there is none near.
+  // Whose turn it is, out of its slot and with a reference; empty if there is none near.
   InodeRef TakeVictim(size_t limit);
   // False: no use in trying others now.
   bool Evict(Inode& inode);
@@ -46,11 +46,10 @@ class DescriptorCache {
   HandleBroker& broker_;
   const size_t limit_;
   mutable std::mutex mutex_;
-  Inode* oldest_ = nullptr;
-  Inode* newest_ = nullptr;
-  size_t listed_ = 0;
-  size_t held_ = 0;                   // listed or not
-  std::vector<uint64_t> no_handles_;  // devices whose file systems have none; their Inodes are never listed
+  std::vector<Inode*> slots_;
+  size_t hand_ = 0;                   // the next slot to look at
+  size_t held_ = 0;                   // in a slot or not
+  std::vector<uint64_t> no_handles_;  // devices whose file systems have none; their Inodes are in no slot
 };
 
 }  // namespace virtfs::host

@@ -2,7 +2,7 @@
 //
 // There is one Inode per file however many fids and names lead to it. It keeps an O_PATH descriptor, or, when there are
 // too many (DescriptorCache), a token of the HandleBroker for it, and gets the descriptor back when it is next needed.
-// 80 bytes each; no string, no lock.
+// 72 bytes each; no string, no lock.
 //
 // Threads: everything here may be called from any thread. An Inode must not outlive its Export.
 #pragma once
@@ -77,6 +77,7 @@ class Inode {
   }
   static constexpr int DescriptorOf(uint64_t state) { return static_cast<int32_t>(state >> 32); }
   static constexpr uint32_t HoldersOf(uint64_t state) { return static_cast<uint32_t>(state & (kRecent - 1)); }
+  static constexpr uint32_t kNoSlot = 0xffffffff;
   static constexpr uint64_t kNoDescriptor = uint64_t{0xffffffff} << 32;
 
   Inode(InodeTable* table, const InodeKey& key, mode_t type, int fd)
@@ -92,15 +93,13 @@ class Inode {
 
   std::atomic<uint64_t> state_;
   std::atomic<uint32_t> references_{1};
+  uint32_t slot_ = kNoSlot;  // DescriptorCache, under its lock
   const uint16_t type_;
-  bool listed_ = false;     // by DescriptorCache, under its lock
   bool has_token_ = false;  // written by the one evictor before it takes the descriptor away
   InodeTable* const table_;
   const InodeKey key_;
   HandleToken token_{};
   Inode* next_in_bucket_ = nullptr;  // InodeTable, under its shard's lock
-  Inode* previous_ = nullptr;        // DescriptorCache, under its lock
-  Inode* next_ = nullptr;
 };
 
 class InodeRef {

@@ -4,7 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <cstring>
+#include <optional>
 
 namespace virtfs::host {
 namespace {
@@ -59,11 +59,10 @@ Result<HandleToken> LocalHandleBroker::Keep(int fd) {
 
   const std::lock_guard lock(mutex_);
   if (handles_.size() >= max_tokens_) return Errno(ENOSPC);
-  const HandleToken token{++last_token_};
-  handles_.emplace(
-      token, Handle{mount_fd, buffer.handle.handle_type,
-                    std::string(reinterpret_cast<const char*>(buffer.handle.f_handle), buffer.handle.handle_bytes)});
-  return token;
+  const HandleKind kind = {
+      .mount_fd = mount_fd, .type = buffer.handle.handle_type, .bytes = buffer.handle.handle_bytes};
+  const std::optional<HandleToken> token = handles_.Add(kind, {buffer.handle.f_handle, kind.bytes});
+  return token ? Result<HandleToken>(*token) : Errno(ENOSPC);
 }
 
 Result<UniqueFd> LocalHandleBroker::Reopen(HandleToken token) {
@@ -71,13 +70,12 @@ Result<UniqueFd> LocalHandleBroker::Reopen(HandleToken token) {
   int mount_fd = -1;
   {
     const std::lock_guard lock(mutex_);
-    const auto found = handles_.find(token);
-    if (found == handles_.end()) return Errno(ESTALE);
-    const Handle& handle = found->second;
-    mount_fd = handle.mount_fd;
-    buffer.handle.handle_type = handle.type;
-    buffer.handle.handle_bytes = static_cast<unsigned>(handle.bytes.size());
-    memcpy(buffer.handle.f_handle, handle.bytes.data(), handle.bytes.size());
+    const std::optional<HandleStore::Found> found = handles_.Find(token);
+    if (!found) return Errno(ESTALE);
+    mount_fd = found->kind.mount_fd;
+    buffer.handle.handle_type = found->kind.type;
+    buffer.handle.handle_bytes = static_cast<unsigned>(found->handle.size());
+    std::copy(found->handle.begin(), found->handle.end(), buffer.handle.f_handle);
   }
   // While a new file is being made with the inode number of this one, which is gone, ext4 says ENOMEM: its look-up
   // finds an inode that is not ready. A moment later it says ESTALE. (Seen under load with kernel 6.18.)
@@ -91,7 +89,7 @@ Result<UniqueFd> LocalHandleBroker::Reopen(HandleToken token) {
 
 void LocalHandleBroker::Drop(HandleToken token) {
   const std::lock_guard lock(mutex_);
-  handles_.erase(token);
+  handles_.Erase(token);
 }
 
 size_t LocalHandleBroker::kept() const {

@@ -11,12 +11,11 @@
 
 #include <cstdint>
 #include <mutex>
-#include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/unique_fd.h"
 #include "fsops/host/handle_broker.h"
+#include "fsops/host/handle_store.h"
 
 namespace virtfs::host {
 
@@ -39,20 +38,13 @@ class LocalHandleBroker : public HandleBroker {
     int id;
     UniqueFd directory;
   };
-  struct Handle {
-    int mount_fd;
-    int type;
-    std::string bytes;  // mostly 8 or 12: no allocation
-  };
-
   // The descriptor of mount `id`, on which `fd` is; -1 if none can be had.
   int MountDescriptor(int id, int fd);
 
   const size_t max_tokens_;
   mutable std::mutex mutex_;
-  std::vector<Mount> mounts_;  // never shrinks: a Handle's mount_fd stays open
-  uint64_t last_token_ = 0;
-  absl::flat_hash_map<HandleToken, Handle> handles_;
+  std::vector<Mount> mounts_;  // never shrinks: a HandleKind's mount_fd stays open
+  HandleStore handles_;
 };
 
 }  // namespace virtfs::host

@@ -68,12 +68,12 @@ struct Opened {
 class FidState {
  public:
   FidState(uint32_t uid, host::InodeRef inode, NameRef name, std::unique_ptr<Opened> opened = nullptr)
-      : uid(uid), inode(std::move(inode)), name(std::move(name)), opened(std::move(opened)) {}
+      : inode(std::move(inode)), name(std::move(name)), opened(std::move(opened)), uid(uid) {}
 
-  const uint32_t uid;          // Of the attach: who owns what is made through this fid.
   const host::InodeRef inode;  // Null: came in an image, and the file could not be had again.
   const NameRef name;
   const std::unique_ptr<Opened> opened;  // Null: not open.
+  const uint32_t uid;                    // Of the attach: who owns what is made through this fid.
 
  private:
   friend class FidRef;
@@ -84,6 +84,7 @@ class FidState {
   p9::Fid fid_ = p9::kNoFid;
   bool changing_ = false;
 };
+static_assert(sizeof(FidState) <= 40, "a guest may have a million of them; malloc rounds 41 up to 64");
 
 class FidRef {
  public:
