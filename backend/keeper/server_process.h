@@ -2,7 +2,7 @@
 //
 // The new process has an empty environment (but for what a simulated Xen and sanitizers need), no signal blocked, and
 // no descriptor but standard error and output, /dev/null as input, and its end of the link as descriptor 3.
-// Destroying it kills and reaps it.
+// Destroying it kills it and reaps it, unless the kernel does not let it die within five seconds.
 // Threads: one at a time; starting one is safe beside libxenstore's own thread.
 #pragma once
 

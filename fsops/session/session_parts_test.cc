@@ -119,7 +119,9 @@ TEST_F(PartsTest, AReplacedNameBelongsToWhatReplacedIt) {
 TEST_F(PartsTest, NamesGoWithTheirLastFid) {
   {
     const NameRef name = names_.Intern(tree_->root(), "a");
-    const NameRef copy = name;
+    const std::vector<NameRef> copies(3, name);
+    EXPECT_TRUE(copies.back());
+    EXPECT_EQ(names_.size(), 1u);
   }
   EXPECT_EQ(names_.size(), 0u);
 }
