@@ -75,12 +75,12 @@ TEST_F(LifecycleTest, AMistakeInAShareSaysWhatToWriteAndCostsNoOther) {
   } kMistakes[] = {
       {"tag=x,path=/no/such/place,security_model=passthrough", "does not exist: create it, or write another path", 1},
       {"tag=x,path=" + file + ",security_model=passthrough", "is not a directory: write the path of one", 1},
-      {"tag=x,path=" + directory_ + ",security_model=secret", "is unknown: write security_model=passthrough", 1},
+      {"tag=x,path=" + directory_ + ",security_model=secret", "security_model=secret: write passthrough, mapped-xattr", 2},
       {"tag=x,path=" + directory_ + ",security_model=mapped-xattr", "is not served by this version", 1},
       {"tag=good,path=" + directory_ + ",security_model=passthrough", "write another tag", 1},
       {"tag=x,path=" + directory_ + ",security_model=passthrough,devid=0", "has a share 0 already", 1},
       {"tag=x,path=" + directory_ + ",security_model=passthrough,max-msize=99", "from 4096 to 4194304", 2},
-      {"tag=x,path=relative,security_model=passthrough", "is not absolute", 2},
+      {"tag=x,path=relative,security_model=passthrough", "write the directory from the root on", 2},
   };
   for (const auto& [share, sentence, status] : kMistakes) {
     auto attach = SpawnAttach(1, {share});

@@ -114,10 +114,7 @@ Result<void> WriteBackend(Store& store, Domains domains, const SharePaths& paths
     if (done.ok()) done = MakeParent(store, xenstore::BackendRoot(domains.backend, domains.guest), shown);
     if (!done.ok()) return done;
 
-    Nodes options = {{XEN_VIRTFS_NODE_PATH, spec.path}, {XEN_VIRTFS_NODE_SECURITY_MODEL, spec.security_model}};
-    if (spec.readonly) options.emplace_back(XEN_VIRTFS_NODE_READONLY, "1");
-    if (spec.max_msize) options.emplace_back(XEN_VIRTFS_NODE_MAX_MSIZE, absl::StrCat(*spec.max_msize));
-    done = WriteDirectory(store, paths.private_dir, hidden, options);
+    done = WriteDirectory(store, paths.private_dir, hidden, spec.nodes);
     if (!done.ok()) return done;
     return WriteDirectory(store, paths.backend_dir, shown,
                           {{XEN_VIRTFS_NODE_FRONTEND, paths.frontend_dir},

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
-#include "xen/io/virtfs.h"
+#include "options/option_table.h"
 #include "xenstore/number.h"
 
 namespace virtfs::toolstack {
@@ -13,41 +14,35 @@ constexpr size_t kMaxTag = 255;
 
 absl::Status Mistake(const std::string& sentence) { return absl::InvalidArgumentError(sentence); }
 
-absl::Status Set(ShareSpec& spec, std::string_view key, std::string_view value, bool has_value) {
-  const std::string name(key), text(value);
-  if (key.empty()) return Mistake("an option is missing beside a comma: write KEY=VALUE,KEY=VALUE");
-  if (key == "readonly") {
-    const std::optional<bool> flag = has_value ? xenstore::ParseFlag(value) : true;
-    if (!flag) return Mistake(absl::StrCat("readonly=", text, ": write readonly, readonly=1 or readonly=0"));
-    spec.readonly = *flag;
-    return absl::OkStatus();
+absl::Status UnknownKey(const std::string& key) {
+  std::string sentence = absl::StrCat("unknown option ", key, ": there are tag, devid");
+  for (const options::Option& option : options::AllOptions()) {
+    const bool last = &option == &options::AllOptions().back();
+    absl::StrAppend(&sentence, last ? " and " : ", ", std::string(option.name));
   }
-  if (!has_value || value.empty()) return Mistake(absl::StrCat(name, " needs a value: write ", name, "=..."));
-  if (key == "tag") {
-    if (value.size() > kMaxTag ||
-        !std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c <= '~'; })) {
+  return Mistake(sentence);
+}
+
+// `value`: none if there is no "=".
+absl::Status Set(ShareSpec& spec, const std::string& key, std::optional<std::string> value) {
+  const options::Option* const option = options::FindOption(key);
+  const bool known = option != nullptr || key == "tag" || key == "devid";
+  if (!known) return UnknownKey(key);
+  if (option != nullptr && option->argument.empty() && !value) value = "1";
+  if (!value || value->empty()) return Mistake(absl::StrCat(key, " needs a value: write ", key, "=..."));
+
+  if (option != nullptr) {
+    if (absl::Status set = options::SetOption(spec.options, *option, *value); !set.ok()) return set;
+    spec.nodes.emplace_back(key, *value);
+  } else if (key == "tag") {
+    if (value->size() > kMaxTag ||
+        !std::all_of(value->begin(), value->end(), [](char c) { return c > ' ' && c <= '~'; })) {
       return Mistake("tag: write 1 to 255 printable ASCII characters without blanks");
     }
-    spec.tag = text;
-  } else if (key == "path") {
-    if (value[0] != '/') {
-      return Mistake(absl::StrCat("path=", text, " is not absolute: write it from the root on, as in path=/srv/share"));
-    }
-    spec.path = text;
-  } else if (key == "security_model") {
-    spec.security_model = text;
-  } else if (key == "max-msize") {
-    spec.max_msize = xenstore::ParseNumber(value, XEN_VIRTFS_MIN_MSIZE, XEN_VIRTFS_MAX_MSIZE);
-    if (!spec.max_msize) {
-      return Mistake(absl::StrCat("max-msize=", text, ": write a number of bytes from ", XEN_VIRTFS_MIN_MSIZE, " to ",
-                                  XEN_VIRTFS_MAX_MSIZE));
-    }
-  } else if (key == "devid") {
-    spec.devid = xenstore::ParseNumber(value, 0, INT32_MAX);
-    if (!spec.devid) return Mistake(absl::StrCat("devid=", text, ": write a number, or leave it out"));
+    spec.tag = *value;
   } else {
-    return Mistake(
-        absl::StrCat("unknown option ", name, ": there are tag, path, security_model, readonly, max-msize and devid"));
+    spec.devid = xenstore::ParseNumber(*value, 0, INT32_MAX);
+    if (!spec.devid) return Mistake(absl::StrCat("devid=", *value, ": write a number, or leave it out"));
   }
   return absl::OkStatus();
 }
@@ -56,17 +51,20 @@ absl::Status Set(ShareSpec& spec, std::string_view key, std::string_view value, 
 
 absl::StatusOr<ShareSpec> ParseShareSpec(std::string_view text) {
   ShareSpec spec;
+  absl::flat_hash_set<std::string> seen;
   while (!text.empty()) {
     const std::string_view item = text.substr(0, text.find(','));
     text.remove_prefix(std::min(text.size(), item.size() + 1));
     const size_t equals = item.find('=');
-    const bool has_value = equals != std::string_view::npos;
-    const absl::Status set = Set(spec, item.substr(0, equals), has_value ? item.substr(equals + 1) : "", has_value);
-    if (!set.ok()) return set;
+    const std::string key(item.substr(0, equals));
+    if (key.empty()) return Mistake("an option is missing beside a comma: write KEY=VALUE,KEY=VALUE");
+    if (!seen.insert(key).second) return Mistake(absl::StrCat(key, " is there twice: write it once"));
+    std::optional<std::string> value;
+    if (equals != item.npos) value = std::string(item.substr(equals + 1));
+    if (absl::Status set = Set(spec, key, std::move(value)); !set.ok()) return set;
   }
   if (spec.tag.empty()) return Mistake("the share has no tag: write tag=NAME, which is what the guest mounts");
-  if (spec.path.empty()) return Mistake("the share has no path: write path=/the/directory to be shared");
-  if (spec.security_model.empty()) return Mistake("the share has no security model: write security_model=passthrough");
+  if (absl::Status checked = options::CheckOptions(spec.options); !checked.ok()) return checked;
   return spec;
 }
 

@@ -7,22 +7,24 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "options/share_options.h"
 
 namespace virtfs::toolstack {
 
 struct ShareSpec {
-  std::string tag;             // what the guest mounts
-  std::string path;            // absolute, in the backend's domain
-  std::string security_model;  // the backend says which ones it serves
-  bool readonly = false;
-  std::optional<uint32_t> max_msize;  // bytes
-  std::optional<uint32_t> devid;      // else the first that is free
+  std::string tag;                // what the guest mounts
+  std::optional<uint32_t> devid;  // else the first that is free
+
+  options::ShareOptions options;
+  // The same as text: the nodes of the share's private directory, checked.
+  std::vector<std::pair<std::string, std::string>> nodes;
 };
 
-// Keys: tag, path, security_model, readonly (alone, or =0, =1), max-msize, devid. A comma separates; none of the values
-// can hold one.
+// Keys: tag, devid and those of options/option_table.h, each once. A comma separates; none of the values can hold one.
 absl::StatusOr<ShareSpec> ParseShareSpec(std::string_view text);
 
 }  // namespace virtfs::toolstack

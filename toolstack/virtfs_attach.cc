@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "options/option_table.h"
 #include "toolstack/attach.h"
 #include "toolstack/share_spec.h"
 #include "xenstore/number.h"
@@ -19,27 +20,25 @@ using virtfs::xenstore::ParseNumber;
 using virtfs::xenstore::Store;
 
 constexpr char kHelp[] =
-    "Usage: virtfs-attach --domid N tag=NAME,path=DIRECTORY,security_model=passthrough[,OPTION]...\n"
+    "Usage: virtfs-attach --domid N tag=NAME,path=DIRECTORY,security_model=MODEL[,KEY=VALUE]...\n"
     "       virtfs-attach --domid N --detach DEVID\n"
     "\n"
     "Attaches a directory of this host to Xen guest N, running or paused, and prints the share's device id; or "
     "detaches\n"
     "it. xen-virtfsd --domid N must be running.\n"
     "\n"
-    "Options of a share:\n"
-    "  tag=NAME                     what the guest mounts\n"
-    "  path=DIRECTORY               absolute\n"
-    "  security_model=passthrough   owners and modes in the share are those of the host's files\n"
-    "  readonly                     the guest can change nothing\n"
-    "  max-msize=BYTES              longest message, 4096 to 4194304\n"
-    "  devid=DEVID                  a device id instead of the first free one\n"
-    "\n"
     "  --backend-domid B   the domain that has the directory (default: 0)\n"
     "  --wait SECONDS      how long to wait for the backend (default: 15)\n"
     "  --force             with --detach: remove the nodes even if the backend does not close\n"
     "  --help              this text\n"
     "\n"
-    "Exit status: 0 when done, 1 when it could not be done, 2 for a mistake in the options.\n";
+    "Exit status: 0 when done, 1 when it could not be done, 2 for a mistake in the options.\n"
+    "\n"
+    "Options of a share; SIZE is a number of bytes, or one with K, M, G or T:\n"
+    "  tag=NAME\n"
+    "      what the guest mounts\n"
+    "  devid=DEVID\n"
+    "      a device id instead of the first free one\n";
 
 int Mistake(const std::string& sentence) {
   fprintf(stderr, "virtfs-attach: %s (virtfs-attach --help tells more)\n", sentence.c_str());
@@ -88,7 +87,7 @@ int main(int argc, char** argv) {
         force = true;
         break;
       case kHelpFlag:
-        fputs(kHelp, stdout);
+        printf("%s%s", kHelp, virtfs::options::OptionsHelp().c_str());
         return 0;
       case ':':
         return Mistake(std::string(argv[optind - 1]) + " needs a value");

@@ -144,27 +144,29 @@ TEST(ShareOptionsTest, AllGood) {
   const auto options = ReadShareOptions(ReaderOf(least));
   ASSERT_TRUE(options.ok());
   EXPECT_EQ(options->path, "/srv");
-  EXPECT_FALSE(options->readonly);
-  EXPECT_EQ(options->max_msize, kDefaultMaxMsize);
+  EXPECT_FALSE(options->server.readonly);
+  EXPECT_EQ(options->server.max_msize, 1u << 20);
 
   Nodes all = least;
   all["readonly"] = "1";
   all["max-msize"] = "4096";
   const auto more = ReadShareOptions(ReaderOf(all));
   ASSERT_TRUE(more.ok());
-  EXPECT_TRUE(more->readonly);
-  EXPECT_EQ(more->max_msize, 4096u);
+  EXPECT_TRUE(more->server.readonly);
+  EXPECT_EQ(more->server.max_msize, 4096u);
 }
 
 TEST(ShareOptionsTest, EachMistakeSaysWhatToWriteInstead) {
-  EXPECT_THAT(OptionsMistake({}), HasSubstr("write path=/"));
-  EXPECT_THAT(OptionsMistake({{"path", "srv"}}), HasSubstr("path=srv is not absolute"));
-  EXPECT_THAT(OptionsMistake({{"path", "/srv"}}), HasSubstr("write security_model=passthrough"));
+  EXPECT_THAT(OptionsMistake({}), HasSubstr("write path=DIRECTORY"));
+  EXPECT_THAT(OptionsMistake({{"path", "srv"}}), HasSubstr("path=srv: write the directory from the root on"));
+  EXPECT_THAT(OptionsMistake({{"path", "/srv"}}), HasSubstr("write security_model=MODEL"));
   EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "passthru"}}),
-              HasSubstr("security_model=passthru is unknown: write security_model=passthrough"));
+              HasSubstr("security_model=passthru: write passthrough, mapped-xattr"));
+  EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "none"}, {"enforce", "server"}}),
+              HasSubstr("enforce can be server only"));
   EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "mapped-xattr"}}), HasSubstr("not served by this"));
   EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "passthrough"}, {"readonly", "yes"}}),
-              HasSubstr("write readonly=1"));
+              HasSubstr("readonly=yes: write 1 or 0"));
   EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "passthrough"}, {"max-msize", "4095"}}),
               HasSubstr("from 4096 to 4194304"));
 }

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backend/keeper/log.h"
+#include "options/option_table.h"
 #include "xenstore/number.h"
 
 namespace virtfs::backend {
@@ -37,39 +38,16 @@ absl::StatusOr<uint32_t> GuestNumber(NodeReader read, const std::string& name, u
 
 }  // namespace
 
-absl::StatusOr<ShareOptions> ReadShareOptions(NodeReader read) {
-  ShareOptions options;
-  const std::optional<std::string> path = Get(read, XEN_VIRTFS_NODE_PATH);
-  if (!path || path->empty()) return Mistake("no path is given: write path=/the/directory to be shared");
-  if ((*path)[0] != '/') {
-    return Mistake(absl::StrCat("path=", *path, " is not absolute: write it from the root on, as in path=/srv/share"));
+absl::StatusOr<options::ShareOptions> ReadShareOptions(NodeReader read) {
+  options::ShareOptions options;
+  for (const options::Option& option : options::AllOptions()) {
+    const std::optional<std::string> text = Get(read, std::string(option.name));
+    if (!text) continue;
+    if (absl::Status set = options::SetOption(options, option, *text); !set.ok()) return set;
   }
-  options.path = *path;
-
-  const std::optional<std::string> model = Get(read, XEN_VIRTFS_NODE_SECURITY_MODEL);
-  if (!model) return Mistake("no security model is given: write security_model=passthrough");
-  if (*model == "none" || *model == "mapped-xattr" || *model == "mapped-file") {
-    return Mistake(
-        absl::StrCat("security_model=", *model, " is not served by this version: write security_model=passthrough"));
-  }
-  if (*model != "passthrough") {
-    return Mistake(absl::StrCat("security_model=", *model, " is unknown: write security_model=passthrough"));
-  }
-
-  if (const std::optional<std::string> text = Get(read, XEN_VIRTFS_NODE_READONLY)) {
-    const std::optional<bool> flag = ParseFlag(*text);
-    if (!flag)
-      return Mistake(absl::StrCat("readonly=", *text, " is neither 0 nor 1: write readonly=1 or leave it out"));
-    options.readonly = *flag;
-  }
-  options.max_msize = kDefaultMaxMsize;
-  if (const std::optional<std::string> text = Get(read, XEN_VIRTFS_NODE_MAX_MSIZE)) {
-    const std::optional<uint32_t> number = ParseNumber(*text, XEN_VIRTFS_MIN_MSIZE, XEN_VIRTFS_MAX_MSIZE);
-    if (!number) {
-      return Mistake(absl::StrCat("max-msize=", *text, " is out of bounds: write a number of bytes from ",
-                                  XEN_VIRTFS_MIN_MSIZE, " to ", XEN_VIRTFS_MAX_MSIZE, ", or leave it out"));
-    }
-    options.max_msize = *number;
+  if (absl::Status checked = options::CheckOptions(options); !checked.ok()) return checked;
+  if (options.server.security_model != options::SecurityModel::kPassthrough) {
+    return Mistake("this security model is not served by this version: write security_model=passthrough");
   }
   return options;
 }

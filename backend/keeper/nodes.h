@@ -1,7 +1,8 @@
 // What the keeper reads from xenstore about one share: the toolstack's options (P/) and the frontend's side (F/).
 //
 // Both take a function that reads one node by its name below the directory, so that the rules are tested without a
-// xenstore. The names, bounds and defaults are those of docs/virtfs.md section 11.3.
+// xenstore. The names, bounds and defaults are those of docs/virtfs.md section 11.3; those of options stand in
+// options/option_table.cc.
 //
 // Errors: a sentence for the operator that says what to write instead.
 // Trust: options are the operator's, and wrong only by mistake; the frontend's nodes are hostile.
@@ -14,26 +15,19 @@
 #include "absl/status/statusor.h"
 #include "backend/link/messages.h"
 #include "base/result.h"
+#include "options/share_options.h"
 #include "xen/io/virtfs.h"
 
 namespace virtfs::backend {
 
 using NodeReader = absl::FunctionRef<Result<std::string>(const std::string& name)>;
 
-struct ShareOptions {
-  std::string path;  // absolute
-  link::SecurityModel security_model = link::SecurityModel::kPassthrough;
-  bool readonly = false;
-  uint32_t max_msize = 0;  // bytes
-};
-
-absl::StatusOr<ShareOptions> ReadShareOptions(NodeReader read);
+absl::StatusOr<options::ShareOptions> ReadShareOptions(NodeReader read);
 
 // What we publish and hold the frontend to.
 inline constexpr uint32_t kMaxRingPageOrder = 0;
 // A one-page ring less the slots that a frontend keeps for Tflush and Tclunk.
 inline constexpr uint32_t kMaxChainSlots = XEN_VIRTFS_SLOTS_PER_PAGE - XEN_VIRTFS_RESERVED_SLOTS;
-inline constexpr uint32_t kDefaultMaxMsize = 1 << 20;  // what such a chain can just about carry
 
 absl::StatusOr<link::Connect> ReadFrontend(NodeReader read);
 

@@ -31,11 +31,9 @@ constexpr seconds kExitTime{5};
 // Packets served for one share before the others get their turn.
 constexpr int kPacketsAtOnce = 64;
 
-constexpr uint32_t kMaxFids = 128 * 1024;
 constexpr uint32_t kMaxDescriptors = 16384;
+constexpr uint32_t kReservedDescriptors = 256;
 constexpr uint32_t kPoolThreads = 16;
-// Each fid may be an evicted inode; a session image holds a token of each besides.
-constexpr size_t kMaxHandles = size_t{2} * kMaxFids;
 
 std::string NewSessionId() {
   std::array<char, 16> random;
@@ -43,12 +41,16 @@ std::string NewSessionId() {
   return absl::BytesToHexString(absl::string_view(random.data(), random.size()));
 }
 
-// What a server may open, as far as we may ourselves.
-uint32_t ServerDescriptors() {
+// What a server may open, as far as we may ourselves: two for each open file, and at least as much again for the rest.
+uint32_t ServerDescriptors(const options::ServerOptions& options) {
+  const rlim_t wanted = std::max<rlim_t>(kMaxDescriptors, 4 * rlim_t{options.max_open_files} + kReservedDescriptors);
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return kMaxDescriptors;
-  return static_cast<uint32_t>(std::min<rlim_t>(limit.rlim_max, kMaxDescriptors));
+  return static_cast<uint32_t>(std::min<rlim_t>(limit.rlim_max, wanted));
 }
+
+// Each fid may be an evicted inode; a session image holds a token of each besides.
+size_t HandlesFor(const options::ServerOptions& options) { return size_t{2} * options.max_fids; }
 
 std::optional<seconds> LongestStay(Phase phase) {
   switch (phase) {
@@ -67,8 +69,8 @@ std::optional<seconds> LongestStay(Phase phase) {
 
 }  // namespace
 
-Share::Running::Running(ServerProcess started, const ExportMount& mount)
-    : process(std::move(started)), broker(mount.root.get(), kMaxHandles), service(broker, mount.mount_id) {}
+Share::Running::Running(ServerProcess started, const ExportMount& mount, size_t max_handles)
+    : process(std::move(started)), broker(mount.root.get(), max_handles), service(broker, mount.mount_id) {}
 
 Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t devid, Time now)
     : store_(store),
@@ -192,10 +194,10 @@ absl::Status Share::Prepare() {
     return absl::InvalidArgumentError(
         absl::StrCat("the node frontend says ", Quoted(*frontend), ": write ", paths_.frontend_dir));
   }
-  absl::StatusOr<ShareOptions> options = ReadShareOptions(
+  absl::StatusOr<options::ShareOptions> options = ReadShareOptions(
       [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.private_dir, "/", name)); });
   if (!options.ok()) return options.status();
-  absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->readonly);
+  absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->server.readonly);
   if (!mount.ok()) return mount.status();
   options_ = *std::move(options);
   export_ = *std::move(mount);
@@ -209,7 +211,8 @@ absl::Status Share::Prepare() {
                                 {XEN_VIRTFS_NODE_SESSION_ID, NewSessionId()},
                             });
   Log(LogLevel::kInfo, name_,
-      absl::StrCat("waits for the guest to connect; shares ", options_.path, options_.readonly ? " read-only" : ""));
+      absl::StrCat("waits for the guest to connect; shares ", options_.path,
+                   options_.server.readonly ? " read-only" : ""));
   return absl::OkStatus();
 }
 
@@ -222,20 +225,22 @@ absl::Status Share::StartServer() {
   const link::Start start{
       .domid = guest_,
       .devid = devid_,
-      .security_model = options_.security_model,
-      .readonly = options_.readonly,
-      .max_msize = options_.max_msize,
+      .options = options_.server,
       .max_chain_slots = kMaxChainSlots,
-      .max_fids = kMaxFids,
-      .max_descriptors = ServerDescriptors(),
+      .max_descriptors = ServerDescriptors(options_.server),
       .threads = kPoolThreads,
       .log_level = static_cast<uint32_t>(GetLogLevel()),
   };
   Result<void> told = link::Send(process->link(), start, export_.root.get(), link::Wait::kNo);
   if (told.ok()) told = link::Send(process->link(), *connect, -1, link::Wait::kNo);
   if (!told.ok()) return absl::UnavailableError(absl::StrCat("cannot talk to a server: ", told.error().message()));
+  if (start.max_descriptors < 4 * start.options.max_open_files) {
+    Log(LogLevel::kWarning, name_,
+        absl::StrCat("this process may open ", start.max_descriptors, " files, which is too few for max-open-files=",
+                     start.options.max_open_files, ": raise its RLIMIT_NOFILE, or write a smaller max-open-files"));
+  }
   Log(LogLevel::kInfo, name_, absl::StrCat("the guest connects; its server is process ", process->pid()));
-  running_ = std::make_unique<Running>(*std::move(process), export_);
+  running_ = std::make_unique<Running>(*std::move(process), export_, HandlesFor(options_.server));
   server_ = Server::kStarting;
   last_words_.clear();
   return absl::OkStatus();

@@ -58,7 +58,7 @@ class Share {
  private:
   // A server and what the keeper has for it. Gone as a whole when the server is reaped.
   struct Running {
-    Running(ServerProcess started, const ExportMount& mount);
+    Running(ServerProcess started, const ExportMount& mount, size_t max_handles);
 
     ServerProcess process;
     host::LocalHandleBroker broker;
@@ -93,7 +93,7 @@ class Share {
   std::optional<Time> deadline_;                          // of the phase
   xenstore::State shown_;                                 // what our `state` says, as far as we know
   xenstore::State frontend_ = xenstore::State::kUnknown;  // what the frontend's said last
-  ShareOptions options_;
+  options::ShareOptions options_;
   ExportMount export_;
   Server server_ = Server::kNone;
   std::unique_ptr<Running> running_;  // while server_ is kStarting or kConnected

@@ -46,7 +46,7 @@ class Packet {
   friend Result<void> SendBytes(int link, Kind kind, std::span<const uint8_t> bytes, int fd, Wait wait);
   friend Result<Packet> Receive(int link, Wait wait);
 
-  static constexpr size_t kMaxSize = 512;
+  static constexpr size_t kMaxSize = 1024;
 
   template <typename Message>
   static constexpr size_t SizeOf() {

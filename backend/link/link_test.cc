@@ -49,14 +49,14 @@ class LinkTest : public testing::Test {
 };
 
 TEST_F(LinkTest, AMessageArrivesWithItsDescriptor) {
-  ASSERT_TRUE(Send(keeper_.get(), Start{.domid = 7, .max_msize = 4096}, directory_.get()).ok());
+  ASSERT_TRUE(Send(keeper_.get(), Start{.domid = 7, .options = {.max_msize = 4096}}, directory_.get()).ok());
   Result<Packet> packet = Receive(server_.get());
   ASSERT_TRUE(packet.ok());
   EXPECT_FALSE(packet->As<Connect>());
   const auto start = packet->As<Start>();
   ASSERT_TRUE(start);
   EXPECT_EQ(start->domid, 7u);
-  EXPECT_EQ(start->max_msize, 4096u);
+  EXPECT_EQ(start->options.max_msize, 4096u);
   const UniqueFd fd = packet->TakeFd();
   EXPECT_EQ(fcntl(fd.get(), F_GETFD), FD_CLOEXEC);
   EXPECT_EQ(*MountIdOf(fd.get()), *MountIdOf(directory_.get()));

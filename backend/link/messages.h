@@ -19,6 +19,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "options/share_options.h"
+
 namespace virtfs::link {
 
 enum class Kind : uint32_t {
@@ -38,19 +40,14 @@ enum class Kind : uint32_t {
 // Whether a packet of a kind carries a descriptor.
 enum class Carries { kNothing, kDescriptor, kPerhaps };
 
-enum class SecurityModel : uint32_t { kPassthrough = 1 };
-
 // keeper -> server, first. The descriptor is the export: an O_PATH descriptor of the root of a detached mount.
 struct Start {
   static constexpr Kind kKind = Kind::kStart;
   static constexpr Carries kCarries = Carries::kDescriptor;
   uint32_t domid = 0;  // the guest
   uint32_t devid = 0;  // with domid: which share, for messages
-  SecurityModel security_model = SecurityModel::kPassthrough;
-  uint32_t readonly = 0;         // 1: the mount is read-only too
-  uint32_t max_msize = 0;        // bytes
+  options::ServerOptions options;
   uint32_t max_chain_slots = 0;  // as published to the guest
-  uint32_t max_fids = 0;
   uint32_t max_descriptors = 0;  // RLIMIT_NOFILE of the server
   uint32_t threads = 0;          // bound of the pool
   uint32_t log_level = 0;        // as backend/keeper/log.h counts them

@@ -23,8 +23,8 @@ Connection::Pages::Pages(xengntdev_handle* grants, void* address, uint32_t count
 Connection::Pages::~Pages() { xengnttab_unmap(grants_, address_, count_); }
 
 absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const link::Start& start, const link::Connect& connect,
-                                                             xengntdev_handle* grants, EventChannel& events,
-                                                             Service& service,
+                                                             const PoolOptions& pool, xengntdev_handle* grants,
+                                                             EventChannel& events, Service& service,
                                                              std::function<void(RingFault)> on_fault) {
   if (connect.ring_page_order > XEN_VIRTFS_MAX_RING_PAGE_ORDER) {
     return absl::InvalidArgumentError("the guest's ring has too many pages");
@@ -36,7 +36,7 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const link::Start& 
   if (ring == nullptr) return absl::ErrnoToStatus(errno, "cannot map the guest's ring");
   // From here on the pages are the Connection's to unmap.
   std::unique_ptr<Connection> connection(
-      new Connection(start, connect, grants, ring, events, service, std::move(on_fault)));
+      new Connection(start, connect, pool, grants, ring, events, service, std::move(on_fault)));
   if (!events.Bind(connect.event_channel)) return absl::ErrnoToStatus(errno, "cannot bind the guest's event channel");
   if (const Result<void> started = connection->pool_.Start(); !started.ok()) {
     return absl::ErrnoToStatus(started.error().value(), "cannot start a thread");
@@ -44,15 +44,16 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const link::Start& 
   return connection;
 }
 
-Connection::Connection(const link::Start& start, const link::Connect& connect, xengntdev_handle* grants, void* ring,
-                       EventChannel& events, Service& service, std::function<void(RingFault)> on_fault)
+Connection::Connection(const link::Start& start, const link::Connect& connect, const PoolOptions& pool,
+                       xengntdev_handle* grants, void* ring, EventChannel& events, Service& service,
+                       std::function<void(RingFault)> on_fault)
     : events_(events),
       pages_(grants, ring, 1U << connect.ring_page_order),
       ring_(ring, connect.ring_page_order, start.max_chain_slots),
-      bytes_(grants, start.domid, ChooseWay(connect.feature_persistent != 0), start.max_msize,
+      bytes_(grants, start.domid, ChooseWay(connect.feature_persistent != 0), start.options.max_msize,
              std::max<size_t>(kMappedPages, ring_.slots())),
       transport_(ring_, bytes_, events_, connect.version != 0),
-      pool_(transport_, events_, service, {.threads = start.threads}, std::move(on_fault)) {}
+      pool_(transport_, events_, service, pool, std::move(on_fault)) {}
 
 Connection::~Connection() {
   pool_.Stop();

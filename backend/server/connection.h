@@ -25,8 +25,9 @@ class Connection {
  public:
   // All pointers and references are borrowed. `events` is open and not bound.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const link::Start& start, const link::Connect& connect,
-                                                          xengntdev_handle* grants, EventChannel& events,
-                                                          Service& service, std::function<void(RingFault)> on_fault);
+                                                          const PoolOptions& pool, xengntdev_handle* grants,
+                                                          EventChannel& events, Service& service,
+                                                          std::function<void(RingFault)> on_fault);
 
   // Answers what has been published, then lets go of all that is the guest's: threads first, then mappings.
   ~Connection();
@@ -45,8 +46,8 @@ class Connection {
     const uint32_t count_;
   };
 
-  Connection(const link::Start& start, const link::Connect& connect, xengntdev_handle* grants, void* ring,
-             EventChannel& events, Service& service, std::function<void(RingFault)> on_fault);
+  Connection(const link::Start& start, const link::Connect& connect, const PoolOptions& pool, xengntdev_handle* grants,
+             void* ring, EventChannel& events, Service& service, std::function<void(RingFault)> on_fault);
 
   EventChannel& events_;
   Pages pages_;

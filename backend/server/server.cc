@@ -16,6 +16,7 @@
 #include "backend/server/connection.h"
 #include "backend/server/lockdown.h"
 #include "backend/server/service.h"
+#include "backend/server/settings.h"
 #include "backend/transport_virtfs/event_channel.h"
 #include "backend/transport_virtfs/xen_libraries.h"
 #include "fsops/host/credentials.h"
@@ -27,10 +28,6 @@ namespace {
 
 // How long the last answers may take, should a file system hang. Then the kernel ends us (SIGALRM).
 constexpr unsigned kStopSeconds = 10;
-
-// Descriptors besides those of files: the link, gntdev, the event channel, epoll, /proc/self/fd, stdio; and for each
-// thread two that an operation may hold for a moment.
-constexpr uint32_t kOwnDescriptors = 16;
 
 struct GrantHandle {
   ~GrantHandle() {
@@ -58,6 +55,7 @@ class Server {
   const int link_fd_;
   link::BrokerClient keeper_;
   link::Start start_;
+  PoolOptions pool_options_;
   GrantHandle grants_;
   EventChannel events_;
   std::unique_ptr<host::Export> tree_;
@@ -75,6 +73,11 @@ std::optional<link::Packet> Server::Next() {
 
 absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   start_ = start;
+  const std::optional<Settings> settings = SettingsOf(start);
+  if (!settings) {
+    return absl::ResourceExhaustedError("a server may open too few files: raise RLIMIT_NOFILE of xen-virtfsd");
+  }
+  pool_options_ = settings->pool;
   grants_.handle = xengnttab_open(nullptr, 0);
   if (grants_.handle == nullptr) return absl::ErrnoToStatus(errno, "cannot open gntdev");
   if (!events_.Open(start.domid)) return absl::ErrnoToStatus(errno, "cannot open evtchn for the guest");
@@ -83,23 +86,16 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   host::PrepareCredentials();
   if (absl::Status status = LockDown({.max_descriptors = start.max_descriptors}); !status.ok()) return status;
 
-  const uint32_t reserved = kOwnDescriptors + 2 * start.threads;
-  if (start.max_descriptors < 4 * reserved) return absl::InvalidArgumentError("max_descriptors is too small");
-  // Open files hold up to two descriptors each; inodes get what is left.
-  const uint32_t open_files = (start.max_descriptors - reserved) / 4;
-  const uint32_t inodes = start.max_descriptors - reserved - 2 * open_files;
-  auto tree = host::Export::Make(std::move(root), *std::move(proc_self_fd), keeper_,
-                                 {.max_descriptors = inodes, .readonly = start.readonly != 0});
+  auto tree = host::Export::Make(std::move(root), *std::move(proc_self_fd), keeper_, settings->tree);
   if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
   tree_ = *std::move(tree);
-  session_ = std::make_unique<Session>(
-      *tree_, SessionOptions{.max_msize = start.max_msize, .max_fids = start.max_fids, .max_open_files = open_files});
+  session_ = std::make_unique<Session>(*tree_, settings->session);
   service_ = std::make_unique<SessionService>(*session_);
   return absl::OkStatus();
 }
 
 absl::Status Server::Connect(const link::Connect& connect) {
-  auto connection = Connection::Open(start_, connect, grants_.handle, events_, *service_,
+  auto connection = Connection::Open(start_, connect, pool_options_, grants_.handle, events_, *service_,
                                      [this](RingFault fault) { OnRingFault(fault); });
   if (!connection.ok()) return connection.status();
   connection_ = *std::move(connection);

@@ -67,9 +67,8 @@ class ServerTest : public testing::TestWithParam<bool> {
         static_cast<int>(syscall(SYS_open_tree, AT_FDCWD, directory_.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)));
     ASSERT_TRUE(root.ok());
     const link::Start start{.domid = SimulatedGuest::kDomid,
-                            .max_msize = 65536,
+                            .options = {.max_msize = 65536, .max_fids = 1000},
                             .max_chain_slots = 252,
-                            .max_fids = 1000,
                             .max_descriptors = 512,
                             .threads = kThreads};
     ASSERT_TRUE(link::Send(link_.get(), start, root.get()).ok());

@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "options/option_table.h"
 #include "tests/spec/document.h"
 
 namespace virtfs::spec {
@@ -139,6 +140,27 @@ const std::vector<Macro>& NodeMacros() {
       MACRO(XEN_VIRTFS_NODE_SECURITY_MODEL),
       MACRO(XEN_VIRTFS_NODE_READONLY),
       MACRO(XEN_VIRTFS_NODE_MAX_MSIZE),
+      MACRO(XEN_VIRTFS_NODE_ENFORCE),
+      MACRO(XEN_VIRTFS_NODE_UID_MAP),
+      MACRO(XEN_VIRTFS_NODE_GID_MAP),
+      MACRO(XEN_VIRTFS_NODE_SQUASH),
+      MACRO(XEN_VIRTFS_NODE_ANON_UID),
+      MACRO(XEN_VIRTFS_NODE_ANON_GID),
+      MACRO(XEN_VIRTFS_NODE_FMODE),
+      MACRO(XEN_VIRTFS_NODE_DMODE),
+      MACRO(XEN_VIRTFS_NODE_UMASK),
+      MACRO(XEN_VIRTFS_NODE_MULTIDEVS),
+      MACRO(XEN_VIRTFS_NODE_MAX_FIDS),
+      MACRO(XEN_VIRTFS_NODE_MAX_OPEN_FILES),
+      MACRO(XEN_VIRTFS_NODE_MAX_XATTR_BYTES),
+      MACRO(XEN_VIRTFS_NODE_MAX_LOCKS),
+      MACRO(XEN_VIRTFS_NODE_MAX_REQUESTS),
+      MACRO(XEN_VIRTFS_NODE_MAX_FILES),
+      MACRO(XEN_VIRTFS_NODE_MAX_SPACE),
+      MACRO(XEN_VIRTFS_NODE_THROTTLE_OPS),
+      MACRO(XEN_VIRTFS_NODE_THROTTLE_OPS_BURST),
+      MACRO(XEN_VIRTFS_NODE_THROTTLE_BYTES),
+      MACRO(XEN_VIRTFS_NODE_THROTTLE_BYTES_BURST),
       MACRO(XEN_VIRTFS_NODE_ERROR),
   };
   return nodes;
@@ -304,6 +326,37 @@ Differences CompareNodes(std::string_view document, std::string_view header) {
     Expect(out, macro.name == expected, macro.name + " is " + macro.value);
   }
   CompareSets(out, in_document, "the document's table of nodes", compiled, "the header");
+  return out;
+}
+
+Differences CompareOptions(std::string_view document, std::string_view manual) {
+  Differences out;
+  std::vector<std::string> in_document, declared;
+  for (const auto& row : FindTable(document, "Node").rows) {
+    if (row[0].substr(0, 2) != "P/" || Cell(row, 1) != "toolstack") continue;
+    in_document.push_back(row[0].substr(2));
+    const options::Option* option = options::FindOption(in_document.back());
+    if (option == nullptr) continue;
+    const std::string initial(option->initial);
+    const std::string in_cell = Cell(row, 4).substr(0, Cell(row, 4).find(':'));
+    const bool same = initial.empty() ? in_cell == "must exist" : in_cell == '"' + initial + '"' || in_cell == initial;
+    Expect(out, same, row[0] + " has the default " + in_cell + " in the document and " + initial + " in the table");
+  }
+  for (const options::Option& option : options::AllOptions()) {
+    const std::string name(option.name);
+    declared.push_back(name);
+    // ".BI name= ARGUMENT" or ".BR name [ =1 ]", then text up to the next entry.
+    size_t entry = manual.find(".TP\n.BI " + name + "= ");
+    if (option.argument.empty()) entry = manual.find(".TP\n.BR " + name + " [ =1 ]");
+    if (entry == manual.npos) {
+      out.push_back(name + " is not in the manual page");
+      continue;
+    }
+    const std::string_view text = manual.substr(entry, manual.find("\n.TP", entry + 1) - entry);
+    const bool told = option.initial.empty() || text.find("Default: " + std::string(option.initial)) != text.npos;
+    Expect(out, told, name + " has another default in the manual page");
+  }
+  CompareSets(out, in_document, "the document's table of nodes", declared, "the table of options");
   return out;
 }
 

@@ -21,6 +21,10 @@ Differences CompareConstants(std::string_view document, std::string_view header)
 // Names and bounds of the xenstore nodes.
 Differences CompareNodes(std::string_view document, std::string_view header);
 
+// The options of a share (options/option_table.h): each is a node of P/ in the document with the same default, has a
+// paragraph in virtfs-attach's manual page with that default, and there are no others.
+Differences CompareOptions(std::string_view document, std::string_view manual);
+
 // Numbers of the states: the document and <xen/io/xenbus.h>.
 Differences CompareStates(std::string_view document);
 

@@ -31,9 +31,15 @@ const std::string& Header() {
   return text;
 }
 
+const std::string& Manual() {
+  static const std::string text = ReadFile("docs/man/virtfs-attach.8");
+  return text;
+}
+
 TEST(SpecTest, LayoutsAgree) { EXPECT_EQ(CompareLayouts(Document(), Header()), Differences()); }
 TEST(SpecTest, ConstantsAgree) { EXPECT_EQ(CompareConstants(Document(), Header()), Differences()); }
 TEST(SpecTest, NodesAgree) { EXPECT_EQ(CompareNodes(Document(), Header()), Differences()); }
+TEST(SpecTest, OptionsAgree) { EXPECT_EQ(CompareOptions(Document(), Manual()), Differences()); }
 TEST(SpecTest, StatesAgree) { EXPECT_EQ(CompareStates(Document()), Differences()); }
 TEST(SpecTest, SectionsExist) { EXPECT_EQ(CompareSections(Document()), Differences()); }
 
@@ -53,6 +59,27 @@ struct Change {
   const char* from;
   const char* to;
 };
+
+TEST(SpecTest, AnOptionThatIsToldWrongIsNoticed) {
+  const struct {
+    bool in_manual;
+    const char *from, *to;
+  } kChanges[] = {
+      {true, ".BI fmode=", ".BI gmode="},
+      {true, "Default: 131072", "Default: 131073"},
+      {false, "| `P/squash` |", "| `P/squish` |"},
+      {false, "| \"16384\" |", "| \"16385\" |"},
+      {false, "| `P/max-files` |", "| `B/max-files` |"},
+  };
+  for (const auto& [in_manual, from, to] : kChanges) {
+    std::string document = Document(), manual = Manual();
+    std::string& text = in_manual ? manual : document;
+    const size_t at = text.find(from);
+    ASSERT_NE(at, text.npos) << from;
+    text.replace(at, std::strlen(from), to);
+    EXPECT_NE(CompareOptions(document, manual), Differences()) << from;
+  }
+}
 
 class ChangeTest : public testing::TestWithParam<Change> {};
 

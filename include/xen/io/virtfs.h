@@ -139,6 +139,7 @@
  *        owned by the backend, readable by nobody else
  *
  * Numbers are decimal.  A flag is "0" or "1".  A gref or a port is a number.
+ * A size is a number of bytes, or one with K, M, G or T (powers of 1024).
  *
  * Written by the toolstack when it attaches the device:
  *
@@ -149,7 +150,28 @@
  *    P/path                what is exported
  *    P/security_model      passthrough | none | mapped-xattr | mapped-file
  *    P/readonly            flag, default "0"
- *    P/max-msize           4096 .. 4194304, default: the backend's choice
+ *    P/max-msize           4096 .. 4194304, default 1048576
+ *    P/enforce             client | server, default client
+ *    P/uid-map             GUEST:HOST:COUNT[+...], default: every id is itself
+ *    P/gid-map             likewise
+ *    P/squash              none | root | all, default none
+ *    P/anon-uid            0 .. 4294967294, default 65534
+ *    P/anon-gid            0 .. 4294967294, default 65534
+ *    P/fmode               octal, default 0600
+ *    P/dmode               octal, default 0700
+ *    P/umask               octal, default 0
+ *    P/multidevs           remap | forbid | warn, default remap
+ *    P/max-fids            16 .. 16777216, default 131072
+ *    P/max-open-files      1 .. 1048576, default 4096
+ *    P/max-xattr-bytes     size, default 16M
+ *    P/max-locks           1 .. 16777216, default 16384
+ *    P/max-requests        0 .. 65535, default 0: what the ring holds
+ *    P/max-files           number, default 0: no limit
+ *    P/max-space           size, default 0: no limit
+ *    P/throttle-ops        0 .. 1000000000 per second, default 0: no limit
+ *    P/throttle-ops-burst  0 .. 1000000000, default 0: those of a second
+ *    P/throttle-bytes      size per second, default 0: no limit
+ *    P/throttle-bytes-burst size, default 0: those of a second
  *    F/backend             path of B
  *    F/backend-id          domain id
  *    F/tag                 what the guest mounts: 1 .. 255 octets
@@ -308,6 +330,27 @@
 #define XEN_VIRTFS_NODE_SECURITY_MODEL                "security_model"
 #define XEN_VIRTFS_NODE_READONLY                      "readonly"
 #define XEN_VIRTFS_NODE_MAX_MSIZE                     "max-msize"
+#define XEN_VIRTFS_NODE_ENFORCE                       "enforce"
+#define XEN_VIRTFS_NODE_UID_MAP                       "uid-map"
+#define XEN_VIRTFS_NODE_GID_MAP                       "gid-map"
+#define XEN_VIRTFS_NODE_SQUASH                        "squash"
+#define XEN_VIRTFS_NODE_ANON_UID                      "anon-uid"
+#define XEN_VIRTFS_NODE_ANON_GID                      "anon-gid"
+#define XEN_VIRTFS_NODE_FMODE                         "fmode"
+#define XEN_VIRTFS_NODE_DMODE                         "dmode"
+#define XEN_VIRTFS_NODE_UMASK                         "umask"
+#define XEN_VIRTFS_NODE_MULTIDEVS                     "multidevs"
+#define XEN_VIRTFS_NODE_MAX_FIDS                      "max-fids"
+#define XEN_VIRTFS_NODE_MAX_OPEN_FILES                "max-open-files"
+#define XEN_VIRTFS_NODE_MAX_XATTR_BYTES               "max-xattr-bytes"
+#define XEN_VIRTFS_NODE_MAX_LOCKS                     "max-locks"
+#define XEN_VIRTFS_NODE_MAX_REQUESTS                  "max-requests"
+#define XEN_VIRTFS_NODE_MAX_FILES                     "max-files"
+#define XEN_VIRTFS_NODE_MAX_SPACE                     "max-space"
+#define XEN_VIRTFS_NODE_THROTTLE_OPS                  "throttle-ops"
+#define XEN_VIRTFS_NODE_THROTTLE_OPS_BURST            "throttle-ops-burst"
+#define XEN_VIRTFS_NODE_THROTTLE_BYTES                "throttle-bytes"
+#define XEN_VIRTFS_NODE_THROTTLE_BYTES_BURST          "throttle-bytes-burst"
 #define XEN_VIRTFS_NODE_ERROR                         "error"
 
 struct xen_virtfsif_request {
