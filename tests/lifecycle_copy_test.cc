@@ -28,7 +28,7 @@ class LifecycleCopyTest : public LifecycleTest {
       const std::string directory = source_ + "/d" + std::to_string(d);
       fs::create_directories(directory);
       for (int f = 0; f < 100; ++f) {
-        std::ofstream(directory + "/f" + std::to_string(f)) << std::string(100 * f, static_cast<char>('a' + f % 26));
+        std::ofstream(directory + "/f" + std::to_string(f)) << std::string(size_t{100} * f, static_cast<char>('a' + f % 26));
       }
     }
   }
@@ -102,6 +102,7 @@ TEST_F(LifecycleCopyTest, AGuestThatIsDestroyedMidCopyLeavesNothingTwentyTimesOv
   for (int s = 0; s < kShares; ++s) ASSERT_EQ(AttachPath(kSurvivor, "s" + std::to_string(s), source_), s);
   const int descriptors = DescriptorsOf(survivor->pid());
   std::vector<Copy> survivors;
+  survivors.reserve(kShares);
   const auto copy_again = [&](int s, int round) {
     return StartCopy(kSurvivor, "s" + std::to_string(s), "survivor" + std::to_string(s) + "." + std::to_string(round));
   };

@@ -14,7 +14,7 @@ namespace xensim {
 namespace {
 
 // Room for a whole ring's worth of requests in waiting; beyond it clients have to wait.
-constexpr size_t kMaxWaiting = 64 * 1024;
+constexpr size_t kMaxWaiting = 64 << 10;
 
 std::atomic_ref<uint32_t> Index(XENSTORE_RING_IDX& index) { return std::atomic_ref<uint32_t>(index); }
 

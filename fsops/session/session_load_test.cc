@@ -118,11 +118,13 @@ class RequestMaker {
 class Load {
  public:
   Load(Session& session, uint32_t seed) : session_(session), requests_(seed) {
+    tags_.reserve(kDepth);
     for (int i = 0; i < kDepth; ++i) tags_.push_back(static_cast<p9::Tag>(i));
   }
 
   void Run() {
     std::vector<std::thread> threads;
+    threads.reserve(kThreads);
     for (int i = 0; i < kThreads; ++i) threads.emplace_back([this] { Work(); });
     for (std::thread& thread : threads) thread.join();
   }

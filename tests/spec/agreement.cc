@@ -316,8 +316,8 @@ Differences CompareNodes(std::string_view document, std::string_view header) {
     const bool found = std::any_of(lines.begin(), lines.end(), [&](std::string_view line) {
       return line.find(" *    " + wanted + ' ') == 0 && line.find(bounds) != line.npos;
     });
-    Expect(out, found,
-           path + (bounds.empty() ? "" : " with " + bounds) + " is in the document and not in the header's comment");
+    const std::string described = bounds.empty() ? path : path + " with " + bounds;
+    Expect(out, found, described + " is in the document and not in the header's comment");
   }
   for (const Macro& macro : NodeMacros()) {
     compiled.push_back(macro.name);
