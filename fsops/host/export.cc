@@ -187,6 +187,30 @@ Result<CreatedFile> Export::Create(Inode& dir, const PathComponent& name, OpenFl
   }
 }
 
+// --- locks ---
+
+Result<LockFile> Export::OpenForLocks(Inode& inode, Access access) {
+  Result<std::unique_ptr<OpenFile>> file = Open(inode, {.access = access});
+  if (!file) return file.error();
+  return LockFile(std::move((*file)->fd_), access);
+}
+
+Result<LockFile> Export::AdoptLockFile(Inode& inode, UniqueFd fd) {
+  struct statx stat;
+  if (!StatX(fd.get(), "", &stat) || !(KeyOf(AttributesOf(stat)) == inode.key())) return Errno(EINVAL);
+  const int flags = fcntl(fd.get(), F_GETFL);
+  if (flags < 0) return Errno::Last();
+  if ((flags & O_PATH) != 0) return Errno(EINVAL);
+  switch (flags & O_ACCMODE) {
+    case O_RDONLY:
+      return LockFile(std::move(fd), Access::kRead);
+    case O_WRONLY:
+      return LockFile(std::move(fd), Access::kWrite);
+    default:
+      return LockFile(std::move(fd), Access::kReadWrite);
+  }
+}
+
 // --- a session as a value ---
 
 Result<HandleToken> Export::KeepToken(Inode& inode) {

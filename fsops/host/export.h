@@ -28,6 +28,7 @@
 #include "fsops/host/credentials.h"
 #include "fsops/host/handle_broker.h"
 #include "fsops/host/inode.h"
+#include "fsops/host/lock_file.h"
 #include "fsops/host/open_file.h"
 #include "fsops/host/path_component.h"
 
@@ -124,6 +125,12 @@ class Export {
   Result<std::unique_ptr<OpenFile>> Open(Inode& inode, OpenFlags flags);
   // Opens `name`, which is made unless it is there and `flags` are not exclusive (EEXIST). `mode`: permissions.
   Result<CreatedFile> Create(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
+
+  // To lock bytes of `inode`, which may be whatever Open opens. `access`: kRead for read locks, kWrite for write locks,
+  // and those only. System calls: openat.
+  Result<LockFile> OpenForLocks(Inode& inode, Access access);
+  // The LockFile that another process shared (LockFile::Share). EINVAL: `fd` is not an open description of `inode`.
+  Result<LockFile> AdoptLockFile(Inode& inode, UniqueFd fd);
 
   // --- names ---
 

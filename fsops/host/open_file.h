@@ -71,6 +71,7 @@ class OpenFile {
  private:
   friend class Export;
   friend class FileIo;
+  friend class LockFile;
 
   static constexpr size_t kDirectoryPiece = 32 << 10;  // on the stack
 

@@ -41,6 +41,7 @@ inline constexpr std::array kSystemCalls = {
     SystemCall{SYS_pwritev2, "pwritev2", "data out of a payload"},
     SystemCall{SYS_getdents64, "getdents64", "directory entries"},
     SystemCall{SYS_lseek, "lseek", "to a directory entry's cookie"},
+    SystemCall{SYS_fcntl, "fcntl", "F_OFD_SETLK, F_OFD_GETLK: byte ranges; F_DUPFD_CLOEXEC, F_GETFL: to hand locks over"},
     SystemCall{SYS_fsync, "fsync", "data and metadata to the disk"},
     SystemCall{SYS_fdatasync, "fdatasync", "data to the disk"},
     SystemCall{SYS_setfsuid, "setfsuid", "the owner of what this thread makes"},

@@ -141,6 +141,13 @@ TEST_P(SystemCallsTest, NoneButThoseOfTheList) {
     EXPECT_EQ(*FileIo::ReadInto(*f.file, 0, payload), 100u);
     EXPECT_EQ(ErrorOf(f.file->Sync(false)), 0);
     EXPECT_EQ(ErrorOf(f.file->Sync(true)), 0);
+    {
+      LockFile locks = *tree_->OpenForLocks(*f.node.inode, Access::kReadWrite);
+      EXPECT_TRUE(*locks.Lock(LockType::kWrite, {0, 9}));
+      EXPECT_EQ(ErrorOf(LockFile::Test(*f.file, LockType::kRead, {})), 0);
+      EXPECT_EQ(ErrorOf(locks.Unlock({})), 0);
+      EXPECT_EQ(ErrorOf(tree_->AdoptLockFile(*f.node.inode, *locks.Share())), 0);
+    }
     for (Inode* inode : {f.node.inode.get(), d.get(), p.get(), l.get()}) {
       EXPECT_EQ(ErrorOf(tree_->SetAttributes(*inode, {.uid = 3, .mtime = {TimeChange::Kind::kNow, {}}})), 0);
       EXPECT_EQ(ErrorOf(tree_->SetAttributes(*inode, {.touch_ctime = true})), 0);

@@ -27,6 +27,12 @@ Result<FidRef> FidTable::Find(p9::Fid fid) {
   return FidRef(*entry);
 }
 
+bool FidTable::Has(p9::Fid fid, const FidRef& state) {
+  std::lock_guard lock(mutex_);
+  const auto entry = states_.find(fid);
+  return entry != states_.end() && *entry == state.state_;
+}
+
 Result<void> FidTable::Insert(p9::Fid fid, std::unique_ptr<FidState> state) {
   if (fid == p9::kNoFid) return Errno(EINVAL);
   std::lock_guard lock(mutex_);

@@ -63,6 +63,8 @@ struct Opened {
   OpenFileBudget::Slot slot;
   std::unique_ptr<host::OpenFile> file;
   uint32_t flags;  // As the client gave them (p9::kOpen*).
+  // Whether the fid may have locked something (Locks); never unset.
+  std::atomic<bool> locked = false;
 };
 
 class FidState {
@@ -142,6 +144,8 @@ class FidTable {
   Result<FidRef> Find(p9::Fid fid);
   // EINVAL: kNoFid. EBADF: in use. ENFILE: too many.
   Result<void> Insert(p9::Fid fid, std::unique_ptr<FidState> state);
+  // Whether `fid` still stands for this very state.
+  bool Has(p9::Fid fid, const FidRef& state);
   // EBADF, ESTALE: as Find. EBUSY: another operation is changing it.
   Result<Change> BeginChange(p9::Fid fid);
   // EBADF: unknown. What it stood for lives on as long as the reference.

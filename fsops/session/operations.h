@@ -21,7 +21,9 @@
 #include "fsops/session/call.h"
 #include "fsops/session/fid_table.h"
 #include "fsops/session/image.h"
+#include "fsops/session/locks.h"
 #include "fsops/session/names.h"
+#include "fsops/session/options.h"
 #include "protocol/messages.h"
 
 namespace virtfs::session {
@@ -35,11 +37,18 @@ struct Context {
 
 class Operations {
  public:
-  Operations(host::Export& tree, uint32_t max_fids, uint32_t max_open_files)
-      : tree_(tree), open_files_(max_open_files), fids_(max_fids), qid_paths_(tree.root()->key().dev) {}
+  Operations(host::Export& tree, const SessionOptions& options)
+      : tree_(tree),
+        open_files_(options.max_open_files),
+        locks_(tree, open_files_, options.max_locks),
+        fids_(options.max_fids),
+        qid_paths_(tree.root()->key().dev) {}
 
-  // Tversion: no fids any more.
-  void Reset() { fids_.Clear(); }
+  // Tversion: no fids and no locks any more.
+  void Reset() {
+    fids_.Clear();
+    locks_.Clear();
+  }
 
   // A session as a value (image.h): the fids and what they need. Only while nothing else runs.
   // EOPNOTSUPP: a file system of the tree has no handles.
@@ -67,6 +76,13 @@ class Operations {
   Result<p9::Rread> Do(const p9::Tread& request, Context& context);
   Result<p9::Rwrite> Do(const p9::Twrite& request, Context& context);
   Result<p9::Rfsync> Do(const p9::Tfsync& request, Context& context);
+
+  // --- locks (operations_locks.cc) ---
+
+  // Concurrent with all; those on one file take turns, one that runs beside the clunk of its fid comes before or after
+  // it. Never waits for a lock.
+  Result<p9::Rlock> Do(const p9::Tlock& request, Context& context);
+  Result<p9::Rgetlock> Do(const p9::Tgetlock& request, Context& context);
 
   // --- attributes (operations_attributes.cc) ---
 
@@ -103,9 +119,9 @@ class Operations {
   // --- not offered: EOPNOTSUPP, on which clients have a fallback ---
 
   template <typename T>
-  requires(std::is_same_v<T, p9::Tauth> || std::is_same_v<T, p9::Txattrwalk> || std::is_same_v<T, p9::Txattrcreate> ||
-           std::is_same_v<T, p9::Tlock> ||
-           std::is_same_v<T, p9::Tgetlock>) Result<typename T::Reply> Do(const T& /*request*/, Context& /*context*/) {
+  requires(std::is_same_v<T, p9::Tauth> || std::is_same_v<T, p9::Txattrwalk> ||
+           std::is_same_v<T, p9::Txattrcreate>) Result<typename T::Reply> Do(const T& /*request*/,
+                                                                             Context& /*context*/) {
     return Errno(EOPNOTSUPP);
   }
 
@@ -128,10 +144,15 @@ class Operations {
   Result<Target> FindTarget(p9::Fid dir, std::string_view name);
   // In which directory and by which name a file is reached. EBUSY: the root. ENOENT: by none that is known.
   Result<Place> Locate(const FidState& fid);
+  // After `fid` was taken out of the table, as Tclunk and Tremove do.
+  void ReleaseLocks(p9::Fid fid, const FidState& state) {
+    if (state.opened != nullptr && state.opened->locked) locks_.Release(*state.inode, fid);
+  }
 
   host::Export& tree_;
   Names names_;  // Before fids_, which refer to it.
   OpenFileBudget open_files_;
+  Locks locks_;
   FidTable fids_;
   QidPaths qid_paths_;
 };

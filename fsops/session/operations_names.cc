@@ -73,6 +73,7 @@ Result<p9::Runlinkat> Operations::Do(const p9::Tunlinkat& request, Context& /*co
 Result<p9::Rremove> Operations::Do(const p9::Tremove& request, Context& /*context*/) {
   const Result<FidRef> file = fids_.Remove(request.fid);
   if (!file.ok()) return file.error();
+  ReleaseLocks(request.fid, **file);
   const Result<Place> place = Locate(**file);
   if (!place.ok()) return place.error();
   const Result<void> removed = tree_.RemoveIfSame(*place->dir, place->name, *(*file)->inode);

@@ -108,6 +108,7 @@ Result<p9::Rwalk> Operations::Do(const p9::Twalk& request, Context& /*context*/)
 Result<p9::Rclunk> Operations::Do(const p9::Tclunk& request, Context& /*context*/) {
   const Result<FidRef> removed = fids_.Remove(request.fid);
   if (!removed.ok()) return removed.error();
+  ReleaseLocks(request.fid, **removed);
   return p9::Rclunk{};
 }
 

@@ -26,17 +26,16 @@ size_t ReplySize(const p9::Tversion& /*request*/) {
   return p9::kMinHeadSize<p9::Rversion> + std::max(p9::kVersion.size(), p9::kVersionUnknown.size());
 }
 
-// Operations that open a file for the client, and so can find a lease in their way.
+// Operations that open a file, and so can find a lease in their way.
 template <p9::Request T>
-constexpr bool kCanBlock =
-    std::is_same_v<T, p9::Tlopen> || std::is_same_v<T, p9::Tlcreate> || std::is_same_v<T, p9::Tsetattr>;
+constexpr bool kCanBlock = std::is_same_v<T, p9::Tlopen> || std::is_same_v<T, p9::Tlcreate> ||
+                           std::is_same_v<T, p9::Tsetattr> || std::is_same_v<T, p9::Tlock>;
 
 }  // namespace
 
 class Session::State {
  public:
-  State(host::Export& tree, const SessionOptions& options)
-      : options_(options), operations_(tree, options.max_fids, options.max_open_files) {}
+  State(host::Export& tree, const SessionOptions& options) : options_(options), operations_(tree, options) {}
 
   void Arrive(Call& call);
   Outcome Serve(Call& call);

@@ -32,6 +32,7 @@
 
 #include "base/result.h"
 #include "fsops/session/call.h"
+#include "fsops/session/options.h"
 
 namespace virtfs {
 
@@ -40,30 +41,6 @@ class Export;
 }
 
 enum class Outcome { kAnswered, kBlocked, kWaiting };
-
-// Every bound is per session. Whether the tree may be changed is the Export's own option.
-struct SessionOptions {
-  // The msize agreed on is at most this. At least p9::kMinMsize.
-  uint32_t max_msize = 512 * 1024;
-
-  // Fids at once; the next one: ENFILE. A Linux guest holds one for every name that its kernel has cached.
-  uint32_t max_fids = 128 * 1024;
-
-  // Open files and directories at once, each of which pins a descriptor; the next one: EMFILE.
-  uint32_t max_open_files = 4096;
-
-  // Bytes of extended attributes that fids hold at once, read (Txattrwalk) or about to be written (Txattrcreate); more:
-  // ENOSPC.
-  uint64_t max_xattr_bytes = 16 << 20;
-
-  // Byte ranges locked at once; the next one: ENOLCK.
-  uint32_t max_locks = 16 * 1024;
-
-  // What to do about files of other file systems that are mounted inside the tree: qids are unique all the same
-  // (kRemap), such files answer ENODEV (kForbid), or their numbers are taken as they are (kWarn).
-  enum class Devices : uint8_t { kRemap, kForbid, kWarn };
-  Devices devices = Devices::kRemap;
-};
 
 // A session as a value, for another Session to go on with: fids, their identities and open flags, msize.
 //
