@@ -22,6 +22,8 @@ using std::chrono::seconds;
 using xenstore::State;
 
 constexpr seconds kConnectTime{10};
+// More, where the server first goes through the whole tree (max-files, max-space).
+constexpr seconds kCountTime{600};
 constexpr seconds kCloseTime{10};
 constexpr seconds kReleaseTime{10};
 constexpr seconds kLeaveTime{5};
@@ -52,10 +54,10 @@ uint32_t ServerDescriptors(const options::ServerOptions& options) {
 // Each fid may be an evicted inode; a session image holds a token of each besides.
 size_t HandlesFor(const options::ServerOptions& options) { return size_t{2} * options.max_fids; }
 
-std::optional<seconds> LongestStay(Phase phase) {
+std::optional<seconds> LongestStay(Phase phase, const options::ServerOptions& options) {
   switch (phase) {
     case Phase::kConnecting:
-      return kConnectTime;
+      return options.max_files != 0 || options.max_space != 0 ? kConnectTime + kCountTime : kConnectTime;
     case Phase::kClosing:
       return kCloseTime;
     case Phase::kReleasing:
@@ -142,7 +144,7 @@ void Share::Enter(Phase next, Time now) {
   if (moved) Log(LogLevel::kDebug, name_, absl::StrCat(NameOf(phase_), " -> ", NameOf(next)));
   phase_ = next;
   deadline_.reset();
-  if (const std::optional<seconds> stay = LongestStay(next)) deadline_ = now + *stay;
+  if (const std::optional<seconds> stay = LongestStay(next, options_.server)) deadline_ = now + *stay;
   if (server_ == Server::kEnded) server_ = Server::kNone;
 
   if (next == Phase::kServing) {

@@ -91,11 +91,16 @@ bool DescriptorCache::Evict(Inode& inode) {
     inode.has_token_ = true;
   }
 
+  // Who revives it waits until its charge is settled. That it is charged cannot begin now: only a holder can do that,
+  // and leaves kRecent behind.
+  Usage::IdentityLock settling;
+  if (usage_ != nullptr && usage_->IsCharged(inode)) settling = usage_->LockIdentity(inode.key_);
   // Only if nobody else holds it, and nobody has used it since it was chosen.
   state = Inode::State(fd, 1);
   const bool evicted = inode.state_.compare_exchange_strong(state, Inode::kNoDescriptor, std::memory_order_acq_rel,
                                                             std::memory_order_relaxed);
   if (evicted) {
+    if (settling.owns_lock()) usage_->Leaves(inode, fd);
     close(fd);
   } else {
     inode.Unhold();

@@ -14,12 +14,14 @@
 
 #include "fsops/host/handle_broker.h"
 #include "fsops/host/inode.h"
+#include "fsops/host/usage.h"
 
 namespace virtfs::host {
 
 class DescriptorCache {
  public:
-  DescriptorCache(HandleBroker& broker, size_t limit) : broker_(broker), limit_(limit) {}
+  // `usage` may be null, else it outlives this.
+  DescriptorCache(HandleBroker& broker, size_t limit, Usage* usage) : broker_(broker), limit_(limit), usage_(usage) {}
 
   // `inode`, which has just got a descriptor, takes part from now on. The caller has a reference.
   void Add(Inode& inode);
@@ -45,6 +47,7 @@ class DescriptorCache {
 
   HandleBroker& broker_;
   const size_t limit_;
+  Usage* const usage_;
   mutable std::mutex mutex_;
   std::vector<Inode*> slots_;
   size_t hand_ = 0;                   // the next slot to look at

@@ -4,11 +4,24 @@
 
 #include "fsops/host/inode_table.h"
 #include "fsops/host/kernel.h"
+#include "fsops/host/usage.h"
 
 namespace virtfs::host {
 
-Export::Export(UniqueFd proc_self_fd, const ExportOptions& options, std::unique_ptr<InodeTable> table)
-    : proc_self_fd_(std::move(proc_self_fd)), options_(options), table_(std::move(table)) {}
+namespace {
+
+std::unique_ptr<Usage> MakeUsage(const ExportOptions& options) {
+  if (options.readonly || (options.max_files == 0 && options.max_space == 0)) return nullptr;
+  return std::make_unique<Usage>(options.max_files, options.max_space);
+}
+
+}  // namespace
+
+Export::Export(UniqueFd proc_self_fd, HandleBroker& broker, const ExportOptions& options)
+    : proc_self_fd_(std::move(proc_self_fd)),
+      options_(options),
+      usage_(MakeUsage(options)),
+      table_(std::make_unique<InodeTable>(broker, options.max_descriptors, usage_.get())) {}
 
 Export::~Export() = default;
 
@@ -20,8 +33,7 @@ Result<std::unique_ptr<Export>> Export::Make(UniqueFd root, UniqueFd proc_self_f
   if (!S_ISDIR(stat.stx_mode)) return Errno(ENOTDIR);
   if (fchdir(proc_self_fd.get()) < 0) return Errno::Last();
 
-  std::unique_ptr<Export> result(
-      new Export(std::move(proc_self_fd), options, std::make_unique<InodeTable>(broker, options.max_descriptors)));
+  std::unique_ptr<Export> result(new Export(std::move(proc_self_fd), broker, options));
   result->root_is_mount_ = (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
   Result<Node> node = result->Intern(std::move(root));
   if (!node) return node.error();
@@ -29,6 +41,7 @@ Result<std::unique_ptr<Export>> Export::Make(UniqueFd root, UniqueFd proc_self_f
   Result<HeldDescriptor> held = result->root_->Hold();
   if (!held) return held.error();
   result->root_held_.emplace(*std::move(held));
+  if (Result<void> counted = result->CountTree(); !counted) return counted.error();
   return result;
 }
 
@@ -103,6 +116,18 @@ Result<UniqueFd> Export::Reopen(int fd, int flags) {
       [&] { return Opened(openat(proc_self_fd_.get(), DescriptorName(fd).c_str(), flags | O_CLOEXEC)); });
 }
 
+Result<UniqueFd> Export::ReopenEmptied(const Inode& inode, int fd, int flags) {
+  if (!usage_) return Reopen(fd, flags);
+  return WithDescriptor([&] {
+    Result<UniqueFd> opened = Errno(EIO);
+    const Result<void> emptied = usage_->Resize(fd, inode.key(), 0, [&]() -> Result<void> {
+      opened = Opened(openat(proc_self_fd_.get(), DescriptorName(fd).c_str(), flags | O_CLOEXEC));
+      return opened ? Result<void>() : opened.error();
+    });
+    return emptied ? std::move(opened) : Result<UniqueFd>(emptied.error());
+  });
+}
+
 namespace {
 
 // O_NONBLOCK makes the kernel refuse rather than wait while a lease is broken; a regular file ignores it afterwards.
@@ -139,7 +164,8 @@ Result<std::unique_ptr<OpenFile>> Export::Open(Inode& inode, OpenFlags flags) {
 
   Result<HeldDescriptor> held = inode.Hold();
   if (!held) return held.error();
-  Result<UniqueFd> fd = Reopen(held->get(), linux_flags);
+  Result<UniqueFd> fd =
+      flags.truncate ? ReopenEmptied(inode, held->get(), linux_flags) : Reopen(held->get(), linux_flags);
   if (!fd) return fd.error();
   return std::make_unique<OpenFile>(*std::move(fd), InodeRef(inode), *std::move(held), flags);
 }
@@ -150,9 +176,18 @@ Result<UniqueFd> Export::CreateNew(Inode& dir, const PathComponent& name, OpenFl
   Result<HeldDescriptor> held = dir.Hold();
   if (!held) return held.error();
   if (Result<void> assumed = AssumeOwner(owner); !assumed) return assumed.error();
+  Result<UsageRoom> room = RoomFor(dir, held->get(), name);
+  if (!room) return room.error();
   flags.truncate = false;
-  return WithDescriptor(
+  Result<UniqueFd> made = WithDescriptor(
       [&] { return OpenBeneath(held->get(), name.c_str(), LinuxFlags(flags) | O_CREAT | O_EXCL, mode & ALLPERMS); });
+  if (made) room->Used();
+  return made;
+}
+
+// With no descriptor but the file's own: it serves as that of the Inode, which then goes at once.
+void Export::Unmake(Inode& dir, const PathComponent& name, UniqueFd made) {
+  if (Result<Node> node = Intern(std::move(made))) (void)Remove(dir, name, 0, node->inode.get());
 }
 
 Result<CreatedFile> Export::Create(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode,
@@ -164,7 +199,10 @@ Result<CreatedFile> Export::Create(Inode& dir, const PathComponent& name, OpenFl
     Result<UniqueFd> made = CreateNew(dir, name, flags, mode, owner);
     if (made) {
       Result<UniqueFd> path = Reopen(made->get(), O_PATH);
-      if (!path) return path.error();
+      if (!path) {
+        Unmake(dir, name, *std::move(made));
+        return path.error();
+      }
       Result<Node> node = Intern(*std::move(path));
       if (!node) return node.error();
       Result<HeldDescriptor> held = node->inode->Hold();

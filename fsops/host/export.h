@@ -55,7 +55,8 @@ struct ExportOptions {
   // Bits that are taken away from the permissions of whatever is made, beside what the guest's own umask took.
   uint32_t umask = 0;
   // Files of any type that the tree may hold, and bytes: the sizes of its regular files, each rounded up to 4 KiB.
-  // What would exceed them is ENOSPC. 0: as many as the file system takes; then nothing is counted.
+  // What would exceed them is ENOSPC. 0: as many as the file system takes; then nothing is counted. With one of them
+  // Make goes through the whole tree (unless `readonly`); usage.h and docs/decisions/0009 say what counts.
   uint64_t max_files = 0;
   uint64_t max_space = 0;
 };
@@ -74,6 +75,9 @@ struct CreatedFile {
 enum class XattrMode : uint8_t { kEither, kCreate, kReplace };
 
 class InodeTable;
+class Usage;
+class UsageRemoval;
+class UsageRoom;
 
 class Export {
  public:
@@ -170,9 +174,11 @@ class Export {
   // For tests and statistics.
   size_t held_descriptors() const;
   size_t inodes() const;
+  // Null: nothing is counted.
+  const Usage* usage() const { return usage_.get(); }
 
  private:
-  Export(UniqueFd proc_self_fd, const ExportOptions& options, std::unique_ptr<InodeTable> table);
+  Export(UniqueFd proc_self_fd, HandleBroker& broker, const ExportOptions& options);
 
   template <typename Opener>
   Result<UniqueFd> WithDescriptor(Opener open);
@@ -180,14 +186,26 @@ class Export {
   Result<Node> Intern(UniqueFd fd);
   Result<void> CheckBeneathRoot(int dir);
   Result<UniqueFd> CreateNew(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
-  Result<void> Truncate(int fd, uint64_t size, const OpenFile* open);
+  Result<void> Truncate(const Inode& inode, int fd, uint64_t size, const OpenFile* open);
   template <typename Maker>
   Result<Attributes> MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make);
-  Result<void> Remove(Inode& dir, const PathComponent& name, int flags);
+  // `only`, where given: if it is still that file.
+  Result<void> Remove(Inode& dir, const PathComponent& name, int flags, Inode* only = nullptr);
+  // `made` has become `name` and cannot be kept.
+  void Unmake(Inode& dir, const PathComponent& name, UniqueFd made);
+  // What is limited (export_usage.cc). Where nothing is counted these do nothing.
+  Result<void> CountTree();
+  // For a new file of `size` bytes in `dir`, which `fd` refers to. EEXIST rather than ENOSPC if the name is taken.
+  Result<UsageRoom> RoomFor(const Inode& dir, int fd, const PathComponent& name, uint64_t size = 0);
+  // Before `name` in `dir` is removed or replaced. `file`: what it is, if that is known.
+  Result<UsageRemoval> PrepareRemoval(Inode& dir, const PathComponent& name, Inode* file = nullptr);
+  // Reopen with O_TRUNC.
+  Result<UniqueFd> ReopenEmptied(const Inode& inode, int fd, int flags);
   Result<void> CheckSame(Inode& dir, const PathComponent& name, const HeldDescriptor& file);
 
   const UniqueFd proc_self_fd_;
   const ExportOptions options_;
+  const std::unique_ptr<Usage> usage_;  // null: nothing is counted
   const std::unique_ptr<InodeTable> table_;
   bool root_is_mount_ = false;  // then the kernel itself keeps ".." inside
   InodeRef root_;               // after table_: released first

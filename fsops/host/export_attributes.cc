@@ -6,6 +6,7 @@
 
 #include "fsops/host/export.h"
 #include "fsops/host/kernel.h"
+#include "fsops/host/usage.h"
 
 namespace virtfs::host {
 namespace {
@@ -75,7 +76,7 @@ Result<void> Export::SetAttributes(Inode& inode, const AttributeChange& change, 
     if (done < 0) return Errno::Last();
   }
   if (change.size) {
-    if (Result<void> done = Truncate(fd, *change.size, open); !done) return done;
+    if (Result<void> done = Truncate(inode, fd, *change.size, open); !done) return done;
   }
   if (change.atime.kind != TimeChange::Kind::kKeep || change.mtime.kind != TimeChange::Kind::kKeep) {
     return SetTimes(fd, change.atime, change.mtime);
@@ -85,7 +86,7 @@ Result<void> Export::SetAttributes(Inode& inode, const AttributeChange& change, 
 }
 
 // Never truncate(2), which waits for a lease to be broken; an open with O_NONBLOCK is refused instead.
-Result<void> Export::Truncate(int fd, uint64_t size, const OpenFile* open) {
+Result<void> Export::Truncate(const Inode& inode, int fd, uint64_t size, const OpenFile* open) {
   UniqueFd own;
   int writable = -1;
   if (open != nullptr && open->flags().writes()) {
@@ -96,7 +97,8 @@ Result<void> Export::Truncate(int fd, uint64_t size, const OpenFile* open) {
     own = *std::move(opened);
     writable = own.get();
   }
-  return Done(ftruncate(writable, static_cast<off_t>(size)));
+  const auto resize = [&] { return Done(ftruncate(writable, static_cast<off_t>(size))); };
+  return usage_ ? usage_->Resize(fd, inode.key(), size, resize) : resize();
 }
 
 Result<FileSystemStatus> Export::StatFileSystem(Inode& inode) {
@@ -115,6 +117,7 @@ Result<FileSystemStatus> Export::StatFileSystem(Inode& inode) {
   static_assert(sizeof(status.f_fsid) == sizeof(result.id));
   memcpy(&result.id, &status.f_fsid, sizeof(result.id));
   result.max_name = static_cast<uint32_t>(status.f_namelen);
+  if (usage_) usage_->Limit(result);
   return result;
 }
 

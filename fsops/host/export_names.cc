@@ -5,6 +5,7 @@
 
 #include "fsops/host/export.h"
 #include "fsops/host/kernel.h"
+#include "fsops/host/usage.h"
 
 namespace virtfs::host {
 
@@ -15,7 +16,10 @@ Result<Attributes> Export::MakeEntry(Inode& dir, const PathComponent& name, cons
   Result<HeldDescriptor> held = dir.Hold();
   if (!held) return held.error();
   if (Result<void> assumed = AssumeOwner(owner); !assumed) return assumed.error();
+  Result<UsageRoom> room = RoomFor(dir, held->get(), name);
+  if (!room) return room.error();
   if (make(held->get(), name.c_str()) < 0) return Errno::Last();
+  room->Used();
   struct statx stat;
   if (Result<void> done = StatX(held->get(), name.c_str(), &stat); !done) return done.error();
   return AttributesOf(stat);
@@ -47,6 +51,8 @@ Result<void> Export::Link(Inode& file, Inode& dir, const PathComponent& name) {
   if (!source) return source.error();
   Result<HeldDescriptor> target = dir.Hold();
   if (!target) return target.error();
+  Usage::EntriesLock entries;
+  if (usage_) entries = usage_->LockEntries(dir.key());
   // Through /proc, since AT_EMPTY_PATH takes CAP_DAC_READ_SEARCH. The following ends at the descriptor's own file, also
   // where that is a symlink.
   return Done(linkat(proc_self_fd_.get(), DescriptorName(source->get()).c_str(), target->get(), name.c_str(),
@@ -59,14 +65,27 @@ Result<void> Export::Rename(Inode& from_dir, const PathComponent& from, Inode& t
   if (!source) return source.error();
   Result<HeldDescriptor> target = to_dir.Hold();
   if (!target) return target.error();
-  return Done(renameat(source->get(), from.c_str(), target->get(), to.c_str()));
+  Result<UsageRemoval> replaced = PrepareRemoval(to_dir, to);
+  if (!replaced) return replaced.error();
+  if (renameat(source->get(), from.c_str(), target->get(), to.c_str()) < 0) return Errno::Last();
+  replaced->Done();
+  return {};
 }
 
-Result<void> Export::Remove(Inode& dir, const PathComponent& name, int flags) {
+Result<void> Export::Remove(Inode& dir, const PathComponent& name, int flags, Inode* only) {
   if (readonly()) return Errno(EROFS);
   Result<HeldDescriptor> held = dir.Hold();
   if (!held) return held.error();
-  return Done(unlinkat(held->get(), name.c_str(), flags));
+  Result<UsageRemoval> removed = PrepareRemoval(dir, name, only);
+  if (!removed) return removed.error();
+  if (only != nullptr) {
+    Result<HeldDescriptor> file = only->Hold();
+    if (!file) return file.error();
+    if (Result<void> same = CheckSame(dir, name, *file); !same) return same;
+  }
+  if (unlinkat(held->get(), name.c_str(), flags) < 0) return Errno::Last();
+  removed->Done();
+  return {};
 }
 
 Result<void> Export::Unlink(Inode& dir, const PathComponent& name) { return Remove(dir, name, 0); }
@@ -86,10 +105,7 @@ Result<void> Export::CheckSame(Inode& dir, const PathComponent& name, const Held
 }
 
 Result<void> Export::RemoveIfSame(Inode& dir, const PathComponent& name, Inode& file) {
-  Result<HeldDescriptor> held = file.Hold();
-  if (!held) return held.error();
-  if (Result<void> same = CheckSame(dir, name, *held); !same) return same;
-  return Remove(dir, name, file.is_directory() ? AT_REMOVEDIR : 0);
+  return Remove(dir, name, file.is_directory() ? AT_REMOVEDIR : 0, &file);
 }
 
 Result<void> Export::RenameIfSame(Inode& from_dir, const PathComponent& from, Inode& file, Inode& to_dir,

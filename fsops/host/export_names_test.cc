@@ -1,6 +1,10 @@
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 
+#include <vector>
+
 #include "fsops/host/export_fixture.h"
+#include "fsops/host/usage.h"
 
 namespace virtfs::host {
 namespace {
@@ -99,6 +103,31 @@ TEST_P(NamesTest, ActsOnlyOnTheSameFile) {
   const InodeRef d = MakeDirectory(root(), "d").inode;
   EXPECT_EQ(ErrorOf(tree_->RemoveIfSame(root(), Name("d"), *d)), 0);
   EXPECT_EQ(ErrorOf(Find("d")), ENOENT);
+}
+
+// The file's own descriptor is the last there is.
+TEST_P(NamesTest, AFileThatCannotBeKeptIsNotLeftBehind) {
+  for (const uint64_t max_files : {0, 10}) {
+    Reexport({.max_files = max_files});
+    ASSERT_EQ(ErrorOf(AssumeOwner(kRoot)), 0);
+    rlimit before;
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    std::vector<UniqueFd> others;
+    others.emplace_back(dup(0));
+    const rlimit full{static_cast<rlim_t>(others[0].get()) + 20, before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &full), 0);
+    while (others.back().ok()) others.emplace_back(dup(0));
+    others.pop_back();
+    others.pop_back();
+    const Result<CreatedFile> made = tree_->Create(root(), Name("f"), {.access = Access::kReadWrite}, 0600, kRoot);
+    setrlimit(RLIMIT_NOFILE, &before);
+    EXPECT_EQ(ErrorOf(made), EMFILE);
+    EXPECT_EQ(ErrorOf(Find("f")), ENOENT);
+    EXPECT_EQ(tree_->inodes(), 1u);
+    if (max_files != 0) {
+      EXPECT_EQ(tree_->usage()->now(), Usage::Count());
+    }
+  }
 }
 
 }  // namespace

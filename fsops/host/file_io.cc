@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
+
+#include "fsops/host/usage.h"
 
 namespace virtfs::host {
 namespace {
@@ -78,9 +81,16 @@ Result<size_t> FileIo::ReadInto(OpenFile& file, uint64_t offset, const Payload& 
 
 Result<size_t> FileIo::WriteFrom(OpenFile& file, uint64_t offset, const Payload& payload) {
   if (!file.flags().writes()) return Errno(EBADF);
-  Result<size_t> written = MoveAll(
-      payload.segments_, payload.size_, offset,
-      [&](const iovec* segments, int count, off_t at) { return pwritev2(file.fd_.get(), segments, count, at, 0); });
+  const int fd = file.fd_.get();
+  const auto write = [&](size_t size) {
+    return MoveAll(payload.segments_, size, offset,
+                   [&](const iovec* segments, int count, off_t at) { return pwritev2(fd, segments, count, at, 0); });
+  };
+  Usage* const usage = file.inode().usage();
+  const std::optional<uint64_t> place = file.flags().append ? std::nullopt : std::optional(offset);
+  Result<size_t> written = usage != nullptr && usage->limits_space()
+                               ? usage->Write(fd, file.inode().key(), place, payload.size_, write)
+                               : write(payload.size_);
   // A client would try for ever.
   if (written && *written == 0 && payload.size_ > 0) return Errno(EIO);
   return written;

@@ -21,7 +21,8 @@ class FileIo {
   static Result<size_t> ReadInto(OpenFile& file, uint64_t offset, const Payload& payload);
 
   // How many bytes of `payload` were written; may be fewer than its size, and never 0 unless that is. A file opened for
-  // appending ignores `offset`. EBADF: opened for reading only. One pwritev (per 1,024 segments).
+  // appending ignores `offset`. EBADF: opened for reading only. ENOSPC: ExportOptions::max_space, too; fewer bytes if
+  // only some fit. One pwritev (per 1,024 segments), and where space is limited a statx, or two if the file grows.
   static Result<size_t> WriteFrom(OpenFile& file, uint64_t offset, const Payload& payload);
 };
 

@@ -21,6 +21,8 @@ Result<HeldDescriptor> Inode::Hold() {
   return table_->Revive(*this, UniqueFd());
 }
 
+Usage* Inode::usage() const { return table_->usage(); }
+
 bool Inode::TryRef() {
   uint32_t count = references_.load(std::memory_order_relaxed);
   while (count != 0) {

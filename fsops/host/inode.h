@@ -21,6 +21,7 @@ namespace virtfs::host {
 class DescriptorCache;
 class Inode;
 class InodeTable;
+class Usage;
 
 // Which file this is. `birth` (nanoseconds, 0 where unknown) tells a file from a later one with the same number; where
 // the clock is too coarse for that, InodeTable asks the broker before it takes two files for one.
@@ -59,6 +60,9 @@ class Inode {
   const InodeKey& key() const { return key_; }
   mode_t type() const { return type_; }  // S_IFREG ...; a file never changes its type
   bool is_directory() const { return S_ISDIR(type_); }
+
+  // Of the Export; null: it counts nothing.
+  Usage* usage() const;
 
   // ESTALE: the file is gone. No system call while the descriptor is there, else a call of the broker.
   Result<HeldDescriptor> Hold();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cassert>
+#include <optional>
 
 namespace virtfs::host {
 
@@ -43,6 +44,32 @@ void InodeTable::Shard::Grow() {
   }
 }
 
+InodeRef InodeTable::Shard::Find(const InodeKey& key, size_t hash) {
+  for (Inode* inode = BucketOf(hash); inode != nullptr; inode = inode->next_in_bucket_) {
+    // One without a reference is being destroyed; it takes itself out, and meanwhile has a successor beside it.
+    if (inode->key_ == key && inode->TryRef()) return InodeRef(inode, InodeRef::Adopt());
+  }
+  return {};
+}
+
+InodeRef InodeTable::InternNew(UniqueFd& fd, const InodeKey& key, mode_t type, size_t hash) {
+  // Where files are counted nobody removes this one until it is known whose its charge is.
+  Usage::IdentityLock settling;
+  std::optional<Usage::Count> nameless;
+  if (usage_ != nullptr) {
+    settling = usage_->LockIdentity(key);
+    nameless = Usage::OfNameless(fd.get());
+  }
+  Shard& shard = ShardOf(hash);
+  const std::lock_guard lock(shard.mutex);
+  if (InodeRef found = shard.Find(key, hash)) return found;
+  InodeRef made(new Inode(this, key, type, fd.release()), InodeRef::Adopt());
+  shard.Insert(made.get(), hash);
+  size_.fetch_add(1, std::memory_order_relaxed);
+  if (nameless) usage_->Charge(*made, *nameless);
+  return made;
+}
+
 Result<InodeRef> InodeTable::Intern(UniqueFd fd, const InodeKey& key, mode_t type) {
   const size_t hash = Hash(key);
   Shard& shard = ShardOf(hash);
@@ -50,21 +77,10 @@ Result<InodeRef> InodeTable::Intern(UniqueFd fd, const InodeKey& key, mode_t typ
     InodeRef found;
     {
       const std::lock_guard lock(shard.mutex);
-      for (Inode* inode = shard.BucketOf(hash); inode != nullptr; inode = inode->next_in_bucket_) {
-        // One without a reference is being destroyed; it takes itself out, and meanwhile has a successor beside it.
-        if (inode->key_ == key && inode->TryRef()) {
-          found = InodeRef(inode, InodeRef::Adopt());
-          break;
-        }
-      }
-      if (!found) {
-        // Still there in a second round: Revive has taken it only if it succeeded.
-        const int own = fd.release();  // NOLINT(bugprone-use-after-move)
-        found = InodeRef(new Inode(this, key, type, own), InodeRef::Adopt());
-        shard.Insert(found.get(), hash);
-        size_.fetch_add(1, std::memory_order_relaxed);
-      }
+      found = shard.Find(key, hash);
     }
+    // Still there in a second round: Revive has taken it only if it succeeded.
+    if (!found) found = InternNew(fd, key, type, hash);  // NOLINT(bugprone-use-after-move)
     if (!fd.ok()) {
       descriptors_.Add(*found);
       descriptors_.Trim();
@@ -96,10 +112,18 @@ Result<HeldDescriptor> InodeTable::Revive(Inode& inode, UniqueFd&& fresh) {
 
   UniqueFd fd = fresh.ok() ? std::move(fresh) : *std::move(again);
   for (;;) {
+    Usage::IdentityLock settling;
+    std::optional<Usage::Count> nameless;
+    if (usage_ != nullptr) {
+      settling = usage_->LockIdentity(inode.key_);
+      nameless = Usage::OfNameless(fd.get());
+    }
     uint64_t state = Inode::kNoDescriptor;
     if (inode.state_.compare_exchange_strong(state, Inode::State(fd.get(), 1) | Inode::kRecent,
                                              std::memory_order_acq_rel, std::memory_order_relaxed)) {
       HeldDescriptor held(&inode, fd.release());
+      if (nameless) usage_->Charge(inode, *nameless);
+      if (usage_ != nullptr) settling.unlock();
       descriptors_.Add(inode);
       descriptors_.Trim();
       return held;
@@ -118,7 +142,13 @@ void InodeTable::Destroy(Inode* inode) {
   }
   descriptors_.Remove(*inode);
   const int fd = Inode::DescriptorOf(inode->state_.load(std::memory_order_acquire));
-  if (fd >= 0) close(fd);
+  if (fd >= 0) {
+    if (usage_ != nullptr && usage_->IsCharged(*inode)) {
+      const Usage::IdentityLock settling = usage_->LockIdentity(inode->key_);
+      usage_->Leaves(*inode, fd);
+    }
+    close(fd);
+  }
   if (inode->has_token_) descriptors_.broker().Drop(inode->token_);
   delete inode;
   size_.fetch_sub(1, std::memory_order_relaxed);

@@ -20,12 +20,15 @@ namespace virtfs::host {
 
 class InodeTable {
  public:
-  InodeTable(HandleBroker& broker, size_t max_descriptors) : descriptors_(broker, max_descriptors) {}
+  // `usage` may be null, else it outlives this.
+  InodeTable(HandleBroker& broker, size_t max_descriptors, Usage* usage)
+      : usage_(usage), descriptors_(broker, max_descriptors, usage) {}
   ~InodeTable();
 
   // The Inode of the file that O_PATH descriptor `fd` refers to and that `key` and `type` (S_IFMT) describe.
   Result<InodeRef> Intern(UniqueFd fd, const InodeKey& key, mode_t type);
 
+  Usage* usage() const { return usage_; }
   DescriptorCache& descriptors() { return descriptors_; }
   size_t size() const { return size_.load(std::memory_order_relaxed); }
 
@@ -38,6 +41,7 @@ class InodeTable {
     size_t size = 0;
 
     Inode*& BucketOf(size_t hash) { return buckets[hash & (buckets.size() - 1)]; }
+    InodeRef Find(const InodeKey& key, size_t hash);  // empty: there is none
     void Insert(Inode* inode, size_t hash);
     void Erase(const Inode* inode, size_t hash);  // if it is there
     void Grow();
@@ -46,12 +50,15 @@ class InodeTable {
   static size_t Hash(const InodeKey& key);
   Shard& ShardOf(size_t hash) { return shards_[hash >> 58]; }
 
+  // Adds an Inode, which takes `fd`, unless there is one by now.
+  InodeRef InternNew(UniqueFd& fd, const InodeKey& key, mode_t type, size_t hash);
   // Gets the descriptor of an evicted inode back. `fresh`, where given, is a descriptor of what may be the same file;
   // it is taken instead of the broker's, but only if the broker still finds the file.
   Result<HeldDescriptor> Revive(Inode& inode, UniqueFd&& fresh);
   // The last reference has gone.
   void Destroy(Inode* inode);
 
+  Usage* const usage_;
   DescriptorCache descriptors_;
   std::atomic<size_t> size_{0};
   std::array<Shard, 64> shards_;
