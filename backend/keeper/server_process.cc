@@ -105,6 +105,9 @@ std::optional<std::string> ServerProcess::Wait(int flags) {
   } while (got < 0 && errno == EINTR);
   if (got != pid_) return std::nullopt;
   pid_ = 0;
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+    return "was killed by the kernel for a system call that a server never makes (SIGSYS)";
+  }
   if (WIFSIGNALED(status)) return absl::StrCat("was killed by signal ", WTERMSIG(status));
   exited_well_ = WEXITSTATUS(status) == 0;
   return absl::StrCat("exited with status ", WEXITSTATUS(status));

@@ -2,6 +2,7 @@
 
 #include <cap-ng.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/close_range.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -24,15 +25,16 @@ struct Capability {
   const char* reason;
 };
 
-// Passthrough: a guest's root is root over its export, so a server does to files there what root can, and no more.
+// Passthrough: a guest's root is root over its export, so a server does to files there what root can, and no more. The
+// other models need none.
 constexpr Capability kCapabilities[] = {
     {CAP_CHOWN, "Tsetattr of an owner or group"},
     {CAP_DAC_OVERRIDE, "the guest's kernel decides on access; the files are any user's"},
     {CAP_FOWNER, "Tsetattr of permissions and times of other users' files; sticky directories"},
     {CAP_FSETID, "the setgid bit stays when the guest sets it on a group's file that the server is not in"},
     {CAP_MKNOD, "Tmknod of devices; the export's mount is nodev, so none can be opened here"},
-    {CAP_SETGID, "setfsgid: files are born with their group"},
-    {CAP_SETUID, "setfsuid: files are born with their owner"},
+    {CAP_SETGID, "setfsgid, setgroups: files are born with their group; a user's groups"},
+    {CAP_SETUID, "setfsuid: files are born with their owner; a user's rights"},
 };
 // Not CAP_DAC_READ_SEARCH: with it a server could open any file of the file system by a handle of its own making.
 
@@ -71,18 +73,27 @@ absl::Status EmptyRoot() {
   return absl::OkStatus();
 }
 
-absl::Status CutCapabilities() {
+absl::Status CutCapabilities(const LockdownOptions& options) {
   capng_clear(CAPNG_SELECT_BOTH);
   for (const Capability& capability : kCapabilities) {
+    if (options.powers == Powers::kNone) break;
     if (capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED), capability.number) != 0) {
       return absl::InternalError("cannot choose its capabilities");
     }
   }
-  // Neither uid 0 nor a change of uids means anything for capabilities any more, and that cannot be changed back.
-  constexpr unsigned long kSecureBits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-                                        SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-                                        SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
-  if (prctl(PR_SET_SECUREBITS, kSecureBits) != 0) return Failure("set its securebits");
+  // uid 0 means nothing for capabilities any more, and that cannot be changed back. Nor does a change of uids, but for
+  // what the kernel does of its own accord where users have rights of their own: it takes the file capabilities out of
+  // force while the fsuid is not 0, and afterwards brings back those that are permitted.
+  unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                       SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  if (options.powers != Powers::kOfUsers) bits |= SECBIT_NO_SETUID_FIXUP;
+  if (prctl(PR_SET_SECUREBITS, bits) != 0) return Failure("set its securebits");
+  // Whose groups the keeper is in is nothing to a guest.
+  if (setgroups(0, nullptr) != 0) return Failure("leave its groups");
+  if (options.powers == Powers::kNone) {
+    const auto [uid, gid] = options.owner;
+    if (setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0) return Failure("become the directory's owner");
+  }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return Failure("set no_new_privs");
   if (capng_apply(CAPNG_SELECT_BOTH) != 0) return Failure("cut its capabilities");
   return absl::OkStatus();
@@ -109,7 +120,7 @@ absl::Status LockDown(const LockdownOptions& options) {
   if (!Limit(RLIMIT_NOFILE, options.max_descriptors)) return Failure("limit its descriptors");
   if (!Limit(RLIMIT_CORE, 0)) return Failure("forbid core dumps");
   if (absl::Status status = EmptyRoot(); !status.ok()) return status;
-  if (absl::Status status = CutCapabilities(); !status.ok()) return status;
+  if (absl::Status status = CutCapabilities(options); !status.ok()) return status;
   // Own /proc/self/fd still works: a process may always look at itself.
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return Failure("forbid tracing");
   return absl::OkStatus();

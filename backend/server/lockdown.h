@@ -1,14 +1,12 @@
 // Lock-down: what a server gives up before it reads a byte of its guest's.
 //
 // Afterwards the process has: an empty read-only root directory, so that no path leads anywhere; no network, and System
-// V objects, host name and cgroup view of its own; the capabilities of the table in lockdown.cc and no way to others
-// (no program that it could execute exists, and none would gain any); descriptors only as they were open before; no
-// core dumps, no tracers. What it does to files it does through descriptors: the export's detached mount, the directory
-// /proc/self/fd.
+// V objects, host name and cgroup view of its own; the capabilities of the table in lockdown.cc, or none at all and the
+// ids of one user, and no way to others (no program that it could execute exists, and none would gain any); no
+// supplementary groups; descriptors only as they were open before; no core dumps, no tracers. What it does to files it
+// does through descriptors: the export's detached mount, the directory /proc/self/fd.
 //
-// The system calls that a server makes from here on, for the seccomp filter to come: those of fsops/host (its README),
-// epoll, eventfd, futex, clone3 for threads, mmap, munmap and madvise, ioctl on gntdev and evtchn, sendmsg and recvmsg
-// on the link, read and poll, prctl never again.
+// The filter of system calls (system_call_filter.h) comes last, when all that a server needs is open.
 //
 // Errors: a sentence for the operator; the process must not serve then.
 // Threads: before any but the first exists.
@@ -19,11 +17,21 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "fsops/host/credentials.h"
 
 namespace virtfs::backend {
 
+// What a server does to files with.
+enum class Powers : uint8_t {
+  kOfRoot,   // file capabilities, whatever the fsuid: the guest's kernel decides who may do what
+  kOfUsers,  // file capabilities while the fsuid is 0; else those rights that the user has on the host
+  kNone,     // the ids of `owner`, and no capability
+};
+
 struct LockdownOptions {
   uint32_t max_descriptors = 4096;  // RLIMIT_NOFILE from then on
+  Powers powers = Powers::kOfRoot;
+  host::Owner owner = {};  // of Powers::kNone
 };
 
 // Closes all descriptors from `first` on, and leaves the session of the terminal. At the very start.

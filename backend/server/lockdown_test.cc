@@ -3,12 +3,14 @@
 #include "backend/server/lockdown.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <linux/openat2.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -19,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -26,7 +29,9 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
 
+#include "backend/server/system_call_filter.h"
 #include "base/unique_fd.h"
 
 namespace virtfs::backend {
@@ -66,7 +71,7 @@ class LockdownTest : public testing::Test {
       std::string problem;
       if (!descriptors.ok()) {
         problem = std::string(descriptors.status().message());
-      } else if (const absl::Status status = LockDown({.max_descriptors = 64}); !status.ok()) {
+      } else if (const absl::Status status = LockDown(options_); !status.ok()) {
         problem = std::string(status.message());
       } else if (proc_self_ = descriptors->get(); const char* wrong = check()) {
         problem = std::string(wrong) + " (errno " + std::to_string(errno) + ")";
@@ -86,6 +91,7 @@ class LockdownTest : public testing::Test {
 
   static constexpr int kCannot = 77;
 
+  LockdownOptions options_{.max_descriptors = 64};
   std::string directory_;
   UniqueFd export_;
   int proc_self_;
@@ -252,6 +258,124 @@ TEST_F(LockdownTest, TheExportIsFullyUsable) {
     if (openat(top, "sub/link/passwd", O_RDONLY) >= 0) return "a symlink led out";
     return nullptr;
   });
+}
+
+// Of the directory's owner, without a capability: as the models that keep owners of their own are served.
+TEST_F(LockdownTest, AnUnprivilegedServerIsTheOwnerAndNoMore) {
+  constexpr uint32_t kUid = 1234, kGid = 5678;
+  options_.powers = Powers::kNone;
+  options_.owner = {.uid = kUid, .gid = kGid};
+  ASSERT_EQ(chown(directory_.c_str(), kUid, kGid), 0);
+  ASSERT_EQ(mknod((directory_ + "/roots").c_str(), S_IFREG | 0600, 0), 0);
+  const gid_t before[] = {0, 4, 100};
+  ASSERT_EQ(setgroups(std::size(before), before), 0);
+  InLockdown([&]() -> const char* {
+    uid_t uids[3];
+    gid_t gids[3], groups[8];
+    if (getresuid(&uids[0], &uids[1], &uids[2]) != 0 || getresgid(&gids[0], &gids[1], &gids[2]) != 0) return "no ids";
+    for (int i = 0; i < 3; ++i) {
+      if (uids[i] != kUid || gids[i] != kGid) return "has other ids";
+    }
+    if (getgroups(std::size(groups), groups) != 0) return "is in groups";
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct data[2] = {};
+    if (syscall(SYS_capget, &header, data) != 0) return "cannot read its capabilities";
+    for (const auto& half : data) {
+      if (half.effective != 0 || half.permitted != 0 || half.inheritable != 0) return "has a capability";
+    }
+    for (unsigned capability = 0; capability < 41; ++capability) {
+      if (prctl(PR_CAPBSET_READ, capability) != 0) return "could gain a capability by executing";
+    }
+    if (prctl(PR_SET_SECUREBITS, 0) == 0 || setresuid(0, 0, 0) == 0 || setresgid(0, 0, 0) == 0) return "became root";
+    if (prctl(PR_GET_DUMPABLE) != 0) return "can be traced";
+
+    const int top = export_.get();
+    if (openat(top, "roots", O_RDONLY) >= 0 || errno != EACCES) return "opened a file of root";
+    const int file = openat(top, "mine", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    if (file < 0 || write(file, "hello", 5) != 5) return "cannot make a file";
+    // What every server lives on: its own /proc/self/fd, though it cannot be traced, for opening and for attributes.
+    const std::string path = std::to_string(openat(top, "mine", O_PATH | O_CLOEXEC));
+    char bytes[5];
+    const int reopened = openat(proc_self_, path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (reopened < 0 || read(reopened, bytes, 5) != 5) return "cannot reopen through /proc/self/fd";
+    if (fchmodat(proc_self_, path.c_str(), 0640, 0) != 0) return "cannot change a mode through /proc/self/fd";
+    if (linkat(proc_self_, path.c_str(), top, "other", AT_SYMLINK_FOLLOW) != 0)
+      return "cannot link through /proc/self/fd";
+    if (fchdir(proc_self_) != 0) return "cannot make it the working directory";
+    if (setxattr(path.c_str(), "user.test", "x", 1, 0) != 0 && errno != EOPNOTSUPP) return "cannot set an attribute";
+    return nullptr;
+  });
+}
+
+// Runs `calls` behind the filter. Returns the signal that ended the process, 0 if it lived.
+int SignalBehindFilter(const std::function<void()>& calls) {
+  const pid_t child = fork();
+  if (child == 0) {
+    // (No core file: the kernel would dump one for SIGSYS.)
+    const rlimit none{};
+    setrlimit(RLIMIT_CORE, &none);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (!ForbidOtherSystemCalls().ok()) _exit(1);
+    calls();
+    syscall(SYS_exit_group, 0);
+  }
+  int status = 0;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << status;
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+TEST(SystemCallFilterTest, EveryOtherSystemCallIsTheEnd) {
+  if (!kFilterIsPossible) GTEST_SKIP() << "sanitizers make system calls of their own";
+  const pid_t parent = getppid();
+  const struct {
+    const char* name;
+    std::function<void()> call;
+  } kForbidden[] = {
+      {"execve", [] { execl("/bin/true", "true", nullptr); }},
+      {"ptrace", [&] { ptrace(PTRACE_ATTACH, parent, nullptr, nullptr); }},
+      {"kill", [&] { kill(parent, 0); }},
+      {"tgkill of another", [&] { syscall(SYS_tgkill, parent, parent, 0); }},
+      {"pidfd_open", [&] { syscall(SYS_pidfd_open, parent, 0); }},
+      {"process_vm_readv", [&] { syscall(SYS_process_vm_readv, parent, nullptr, 0, nullptr, 0, 0); }},
+      {"socket", [] { socket(AF_UNIX, SOCK_STREAM, 0); }},
+      {"mount", [] { mount("none", "/", "tmpfs", 0, nullptr); }},
+      {"unshare", [] { unshare(CLONE_NEWUSER); }},
+      {"setns", [] { setns(0, 0); }},
+      {"fork", [] { syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr); }},
+      {"a namespace by clone", [] { syscall(SYS_clone, CLONE_NEWUSER, nullptr, nullptr, nullptr, nullptr); }},
+      {"setresuid", [] { syscall(SYS_setresuid, 0, 0, 0); }},
+      {"capset", [] { syscall(SYS_capset, nullptr, nullptr); }},
+      {"name_to_handle_at", [] { name_to_handle_at(0, "", nullptr, nullptr, 0); }},
+      {"open_by_handle_at", [] { open_by_handle_at(0, nullptr, 0); }},
+      {"chroot", [] { syscall(SYS_chroot, "."); }},
+      {"chmod of another flavour", [] { syscall(SYS_fchmod, 0, 0); }},
+      {"executable memory", [] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
+      {"memory made executable", [] { mprotect(nullptr, 4096, PROT_EXEC); }},
+      {"a terminal's ioctl", [] { ioctl(0, TIOCSTI, "x"); }},
+      {"privcmd's ioctl", [] { ioctl(0, _IOC(_IOC_NONE, 'P', 0, 0), nullptr); }},
+      {"F_SETOWN", [&] { fcntl(0, F_SETOWN, parent); }},
+      {"dumpable again", [] { prctl(PR_SET_DUMPABLE, 1); }},
+      {"io_uring_setup", [] { syscall(SYS_io_uring_setup, 1, nullptr); }},
+      {"a number that does not exist", [] { syscall(9999); }},
+  };
+  for (const auto& [name, call] : kForbidden) EXPECT_EQ(SignalBehindFilter(call), SIGSYS) << name;
+}
+
+TEST(SystemCallFilterTest, WhatAServerDoesIsNot) {
+  if (!kFilterIsPossible) GTEST_SKIP() << "sanitizers make system calls of their own";
+  EXPECT_EQ(SignalBehindFilter([] {
+              std::thread([] {}).join();
+              // A clone3 that cannot be looked into is refused without harm.
+              if (syscall(SYS_clone3, nullptr, 0) != -1 || errno != ENOSYS) _exit(1);
+              ioctl(-1, _IOC(_IOC_NONE, 'G', 0, 0), nullptr);
+              ioctl(-1, _IOC(_IOC_NONE, 'E', 0, 0), nullptr);
+              if (prctl(PR_GET_SECUREBITS) < 0) _exit(2);
+              free(malloc(1 << 24));
+            }),
+            0);
+  // An assertion that fails looks like one.
+  EXPECT_EQ(SignalBehindFilter([] { abort(); }), SIGABRT);
 }
 
 TEST_F(LockdownTest, WithoutPrivilegesItSaysWhy) {

@@ -1,7 +1,9 @@
 #include "backend/server/server.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <memory>
@@ -17,6 +19,7 @@
 #include "backend/server/lockdown.h"
 #include "backend/server/service.h"
 #include "backend/server/settings.h"
+#include "backend/server/system_call_filter.h"
 #include "backend/transport_virtfs/event_channel.h"
 #include "backend/transport_virtfs/xen_libraries.h"
 #include "fsops/host/credentials.h"
@@ -65,6 +68,21 @@ class Server {
   std::atomic<bool> ring_failed_ = false;
 };
 
+// Models that keep owners and modes of their own need no right but those of the directory's owner.
+absl::StatusOr<LockdownOptions> LockdownFor(const link::Start& start, int root) {
+  LockdownOptions result{.max_descriptors = start.max_descriptors};
+  if (start.options.security_model == options::SecurityModel::kPassthrough) {
+    if (start.options.enforce == options::Enforce::kServer) result.powers = Powers::kOfUsers;
+    return result;
+  }
+  struct stat owner;
+  if (fstatat(root, "", &owner, AT_EMPTY_PATH) != 0)
+    return absl::ErrnoToStatus(errno, "cannot see whose the directory is");
+  result.powers = Powers::kNone;
+  result.owner = {.uid = owner.st_uid, .gid = owner.st_gid};
+  return result;
+}
+
 std::optional<link::Packet> Server::Next() {
   Result<link::Packet> packet = keeper_.Next();
   if (!packet.ok() || packet->As<link::Stop>()) return std::nullopt;
@@ -83,15 +101,16 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   if (!events_.Open(start.domid)) return absl::ErrnoToStatus(errno, "cannot open evtchn for the guest");
   absl::StatusOr<UniqueFd> proc_self_fd = OwnDescriptors();
   if (!proc_self_fd.ok()) return proc_self_fd.status();
-  host::PrepareCredentials();
-  if (absl::Status status = LockDown({.max_descriptors = start.max_descriptors}); !status.ok()) return status;
+  const absl::StatusOr<LockdownOptions> lockdown = LockdownFor(start, root.get());
+  if (!lockdown.ok()) return lockdown.status();
+  if (absl::Status status = LockDown(*lockdown); !status.ok()) return status;
 
   auto tree = host::Export::Make(std::move(root), *std::move(proc_self_fd), keeper_, settings->tree);
   if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
   tree_ = *std::move(tree);
   session_ = std::make_unique<Session>(*tree_, settings->session);
   service_ = std::make_unique<SessionService>(*session_);
-  return absl::OkStatus();
+  return kFilterIsPossible ? ForbidOtherSystemCalls() : absl::OkStatus();
 }
 
 absl::Status Server::Connect(const link::Connect& connect) {
