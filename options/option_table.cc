@@ -93,7 +93,7 @@ constexpr Option kOptions[] = {
      [](ShareOptions& o, std::string_view t) {
        return SetNumber<&ServerOptions::max_msize>(o, t, XEN_VIRTFS_MIN_MSIZE, XEN_VIRTFS_MAX_MSIZE);
      }},
-    {XEN_VIRTFS_NODE_MAX_FIDS, "N", "131072", "a number from 16 to 16777216",
+    {XEN_VIRTFS_NODE_MAX_FIDS, "N", "1048576", "a number from 16 to 16777216",
      "files that the guest can refer to at once; a Linux guest does to all that it has cached",
      [](ShareOptions& o, std::string_view t) { return SetNumber<&ServerOptions::max_fids>(o, t, 16, kMaxCount); }},
     {XEN_VIRTFS_NODE_MAX_OPEN_FILES, "N", "4096", "a number from 1 to 1048576", "files that the guest can have open",

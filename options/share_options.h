@@ -47,7 +47,7 @@ struct ServerOptions {
   uint32_t anon_gid = 65534;
 
   uint32_t max_msize = 1 << 20;  // bytes; what a one-page ring can just about carry
-  uint32_t max_fids = 128 * 1024;
+  uint32_t max_fids = 1024 * 1024;
   uint32_t max_open_files = 4096;
   uint64_t max_xattr_bytes = 16 << 20;
   uint32_t max_locks = 16 * 1024;

@@ -1,5 +1,6 @@
 #include "backend/link/broker_client.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace virtfs::link {
@@ -63,7 +64,7 @@ Result<Packet> BrokerClient::Next() {
 }
 
 template <typename Message>
-Result<Packet> BrokerClient::Ask(Message message, int fd) {
+Result<Packet> BrokerClient::Ask(Message message, std::span<const int> fds) {
   std::unique_lock lock(mutex_);
   if (failed_ != 0) return Errno(failed_);
   Waiter waiter{.sequence = ++last_sequence_, .next = waiters_};
@@ -72,7 +73,7 @@ Result<Packet> BrokerClient::Ask(Message message, int fd) {
 
   // Not under the lock: with a full socket this waits for the keeper, which may be waiting for our reader.
   lock.unlock();
-  Result<void> done = Send(link_.get(), message, fd);
+  Result<void> done = Send(link_.get(), message, fds);
   lock.lock();
   if (done.ok()) done = ReadUntil(lock, [&] { return waiter.answered; });
   if (!done.ok()) {
@@ -82,17 +83,35 @@ Result<Packet> BrokerClient::Ask(Message message, int fd) {
   return std::move(waiter.answer);
 }
 
-Result<host::HandleToken> BrokerClient::Keep(int fd) {
-  Result<Packet> packet = Ask(link::Keep{}, fd);
+Result<Kept> BrokerClient::AskToKeep(std::span<const int> fds) {
+  Result<Packet> packet = Ask(link::Keep{}, fds);
   if (!packet.ok()) return packet.error();
   const auto kept = packet->As<Kept>();
-  if (!kept) return Errno(EPROTO);
-  if (kept->error != 0) return Errno(kept->error);
-  return host::HandleToken{kept->token};
+  if (!kept || kept->count != fds.size()) return Errno(EPROTO);
+  return *kept;
+}
+
+std::vector<Result<host::HandleToken>> BrokerClient::KeepAll(std::span<const int> fds) {
+  std::vector<Result<host::HandleToken>> tokens;
+  tokens.reserve(fds.size());
+  for (; !fds.empty(); fds = fds.subspan(std::min(fds.size(), kMaxDescriptors))) {
+    const std::span<const int> some = fds.first(std::min(fds.size(), kMaxDescriptors));
+    const Result<Kept> kept = AskToKeep(some);
+    for (size_t i = 0; i < some.size(); ++i) {
+      if (!kept.ok()) {
+        tokens.emplace_back(kept.error());
+      } else if (kept->files[i].error != 0) {
+        tokens.emplace_back(Errno(kept->files[i].error));
+      } else {
+        tokens.emplace_back(host::HandleToken{kept->files[i].token});
+      }
+    }
+  }
+  return tokens;
 }
 
 Result<UniqueFd> BrokerClient::Reopen(host::HandleToken token) {
-  Result<Packet> packet = Ask(link::Reopen{.token = static_cast<uint64_t>(token)}, -1);
+  Result<Packet> packet = Ask(link::Reopen{.token = static_cast<uint64_t>(token)}, {});
   if (!packet.ok()) return packet.error();
   const auto reopened = packet->As<Reopened>();
   if (!reopened) return Errno(EPROTO);

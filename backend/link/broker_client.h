@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <span>
+#include <vector>
 
 #include "backend/link/channel.h"
 #include "base/result.h"
@@ -33,7 +35,8 @@ class BrokerClient final : public host::HandleBroker {
     return Send(link_.get(), message);
   }
 
-  Result<host::HandleToken> Keep(int fd) override;
+  Result<host::HandleToken> Keep(int fd) override { return KeepAll({&fd, 1}).front(); }
+  std::vector<Result<host::HandleToken>> KeepAll(std::span<const int> fds) override;
   Result<UniqueFd> Reopen(host::HandleToken token) override;
   void Drop(host::HandleToken token) override;
 
@@ -47,7 +50,9 @@ class BrokerClient final : public host::HandleBroker {
   };
 
   template <typename Message>
-  Result<Packet> Ask(Message message, int fd);
+  Result<Packet> Ask(Message message, std::span<const int> fds);
+  // At most kMaxDescriptors.
+  Result<Kept> AskToKeep(std::span<const int> fds);
   // Reads, or lets another read, until `done` or the link fails. `lock` holds mutex_.
   template <typename Done>
   Result<void> ReadUntil(std::unique_lock<std::mutex>& lock, Done done);

@@ -23,13 +23,15 @@ Result<host::HandleToken> BrokerService::Keep(int fd) {
 
 Result<void> BrokerService::Serve(int link, Packet packet) {
   if (auto keep = packet.As<link::Keep>()) {
-    const UniqueFd fd = packet.TakeFd();
-    const Result<host::HandleToken> token = Keep(fd.get());
     Kept kept{.sequence = keep->sequence};
-    if (token.ok()) {
-      kept.token = static_cast<uint64_t>(*token);
-    } else {
-      kept.error = token.error().value();
+    for (const UniqueFd& fd : packet.TakeFds()) {
+      Kept::One& one = kept.files[kept.count++];
+      const Result<host::HandleToken> token = Keep(fd.get());
+      if (token.ok()) {
+        one.token = static_cast<uint64_t>(*token);
+      } else {
+        one.error = token.error().value();
+      }
     }
     return Send(link, kept, -1, Wait::kNo);
   }

@@ -6,27 +6,24 @@
 namespace virtfs::link {
 namespace {
 
-// Room for more descriptors than an honest packet has, so that a crowd is seen (and closed), not cut off by the kernel.
-constexpr size_t kMaxDescriptors = 4;
-
 struct Control {
   alignas(cmsghdr) char bytes[CMSG_SPACE(kMaxDescriptors * sizeof(int))];
 };
 
-// Takes every descriptor out of a received message. Returns how many; the first goes to `first`, others are closed.
-size_t TakeDescriptors(msghdr& message, UniqueFd& first) {
-  size_t count = 0;
+// Every descriptor of a received message. (More than there is room for are closed by the kernel, which says so by
+// MSG_CTRUNC.)
+std::vector<UniqueFd> TakeDescriptors(msghdr& message) {
+  std::vector<UniqueFd> fds;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const size_t here = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (size_t i = 0; i < here; ++i, ++count) {
+    for (size_t i = 0; i < here; ++i) {
       int fd;
       std::memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-      UniqueFd owned(fd);
-      if (count == 0) first = std::move(owned);
+      fds.emplace_back(fd);
     }
   }
-  return count;
+  return fds;
 }
 
 }  // namespace
@@ -37,20 +34,21 @@ Result<std::pair<UniqueFd, UniqueFd>> MakeLink() {
   return std::pair(UniqueFd(ends[0]), UniqueFd(ends[1]));
 }
 
-Result<void> SendBytes(int link, Kind kind, std::span<const uint8_t> bytes, int fd, Wait wait) {
+Result<void> SendBytes(int link, Kind kind, std::span<const uint8_t> bytes, std::span<const int> fds, Wait wait) {
   iovec parts[2] = {{&kind, sizeof(kind)}, {const_cast<uint8_t*>(bytes.data()), bytes.size()}};
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = 2;
   Control control{};
-  if (fd >= 0) {
+  if (fds.size() > kMaxDescriptors) return Errno(E2BIG);
+  if (!fds.empty()) {
     message.msg_control = control.bytes;
-    message.msg_controllen = CMSG_SPACE(sizeof(int));
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
     cmsghdr* c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(c), &fd, sizeof(int));
+    c->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(c), fds.data(), fds.size_bytes());
   }
   for (;;) {
     if (sendmsg(link, &message, MSG_NOSIGNAL | (wait == Wait::kNo ? MSG_DONTWAIT : 0)) >= 0) return {};
@@ -76,8 +74,8 @@ Result<Packet> Receive(int link, Wait wait) {
   if (got == 0) return Errno(ECONNRESET);
 
   // Descriptors first: they are ours to close whatever else is wrong.
-  const size_t descriptors = TakeDescriptors(message, packet.fd_);
-  if (descriptors > 1 || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Errno(EPROTO);
+  packet.fds_ = TakeDescriptors(message);
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Errno(EPROTO);
   if (static_cast<size_t>(got) < sizeof(packet.kind_)) return Errno(EPROTO);
   packet.size_ = static_cast<size_t>(got) - sizeof(packet.kind_);
   return packet;

@@ -80,6 +80,13 @@ TEST_F(LinkTest, AMessageWithADescriptorTooManyOrTooFewIsNotThatMessage) {
   EXPECT_FALSE(Receive(server_.get())->As<Stop>());
   ASSERT_TRUE(Send(keeper_.get(), Start{}).ok());
   EXPECT_FALSE(Receive(server_.get())->As<Start>());
+  const std::vector<int> two(2, directory_.get());
+  ASSERT_TRUE(Send(keeper_.get(), Start{}, two).ok());
+  EXPECT_FALSE(Receive(server_.get())->As<Start>());
+  ASSERT_TRUE(Send(keeper_.get(), Keep{}).ok());
+  EXPECT_FALSE(Receive(server_.get())->As<Keep>());
+  ASSERT_TRUE(Send(keeper_.get(), Keep{}, two).ok());
+  EXPECT_TRUE(Receive(server_.get())->As<Keep>());
 }
 
 TEST_F(LinkTest, OddPacketsAreErrors) {
@@ -102,7 +109,7 @@ int OpenDescriptors() {
 
 TEST_F(LinkTest, ACrowdOfDescriptorsIsClosed) {
   const int before = OpenDescriptors();
-  for (int count : {2, 4, 9}) {
+  for (int count : {17, 40, 250}) {
     uint32_t kind = 3;
     iovec part{&kind, sizeof(kind)};
     std::vector<char> control(CMSG_SPACE(count * sizeof(int)));
@@ -158,6 +165,13 @@ TEST_F(LinkTest, BrokerCallsFromManyThreadsWhileOneWaitsForStop) {
       });
     }
     for (std::thread& worker : workers) worker.join();
+    // More than go into one packet.
+    const std::vector<int> many(2 * kMaxDescriptors + 1, directory_.get());
+    for (const Result<host::HandleToken>& token : client.KeepAll(many)) {
+      ASSERT_TRUE(token.ok());
+      EXPECT_TRUE(client.Reopen(*token).ok());
+      client.Drop(*token);
+    }
     ASSERT_TRUE(Send(keeper_.get(), Stop{}).ok());
     receiver.join();
     EXPECT_TRUE(stopped);
@@ -192,7 +206,10 @@ TEST_F(LinkTest, AServerReachesOnlyItsOwnTokensAndItsOwnMount) {
     client.Drop(host::HandleToken{77});
     const UniqueFd proc(open("/proc", O_PATH | O_DIRECTORY));
     EXPECT_EQ(client.Keep(proc.get()).error(), Errno(EXDEV));
-    EXPECT_TRUE(client.Keep(directory_.get()).ok());
+    const int both[] = {directory_.get(), proc.get()};
+    const std::vector<Result<host::HandleToken>> tokens = client.KeepAll(both);
+    EXPECT_TRUE(tokens[0].ok());
+    EXPECT_EQ(tokens[1].error(), Errno(EXDEV));
     const host::HandleToken second = *client.Keep(directory_.get());
     client.Drop(second);
     EXPECT_EQ(client.Reopen(second).error(), Errno(ESTALE));

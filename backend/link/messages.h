@@ -15,6 +15,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <type_traits>
@@ -38,7 +39,10 @@ enum class Kind : uint32_t {
 };
 
 // Whether a packet of a kind carries a descriptor.
-enum class Carries { kNothing, kDescriptor, kPerhaps };
+enum class Carries { kNothing, kDescriptor, kPerhaps, kSome };
+
+// As many descriptors as a packet of kSome may have; one has one at least.
+inline constexpr size_t kMaxDescriptors = 16;
 
 // keeper -> server, first. The descriptor is the export: an O_PATH descriptor of the root of a detached mount.
 struct Start {
@@ -98,7 +102,7 @@ struct Fault {
 // server -> keeper, the calls of host::HandleBroker. `sequence` is the caller's and comes back with the answer.
 struct Keep {
   static constexpr Kind kKind = Kind::kKeep;
-  static constexpr Carries kCarries = Carries::kDescriptor;
+  static constexpr Carries kCarries = Carries::kSome;
   uint64_t sequence = 0;
 };
 
@@ -116,14 +120,18 @@ struct Drop {
   uint64_t token = 0;
 };
 
-// keeper -> server. `error` is 0 or a Linux errno.
+// keeper -> server. For each descriptor of the Keep, in its order. `error` is 0 or a Linux errno.
 struct Kept {
   static constexpr Kind kKind = Kind::kKept;
   static constexpr Carries kCarries = Carries::kNothing;
+  struct One {
+    uint64_t token = 0;
+    int32_t error = 0;
+    uint32_t padding = 0;
+  };
   uint64_t sequence = 0;
-  uint64_t token = 0;
-  int32_t error = 0;
-  uint32_t padding = 0;
+  uint64_t count = 0;
+  std::array<One, kMaxDescriptors> files{};
 };
 
 // keeper -> server. Carries the O_PATH descriptor if `error` is 0.

@@ -6,6 +6,12 @@
 #include <cassert>
 
 namespace virtfs::host {
+namespace {
+
+// Descriptors given up together.
+constexpr size_t kAtOnce = 16;
+
+}  // namespace
 
 void DescriptorCache::Link(Inode& inode) {
   inode.slot_ = static_cast<uint32_t>(slots_.size());
@@ -41,13 +47,15 @@ size_t DescriptorCache::held() const {
   return held_;
 }
 
-InodeRef DescriptorCache::TakeVictim(size_t limit) {
+DescriptorCache::Victims DescriptorCache::TakeVictims(size_t limit, size_t aim) {
   // Bounded, since other threads wait; if all of these are in use, the next Add looks further round.
   constexpr size_t kMaxSteps = 64;
 
+  Victims victims;
   const std::lock_guard lock(mutex_);
-  if (held_ <= limit) return {};
-  for (size_t steps = std::min(slots_.size(), kMaxSteps); steps > 0; --steps) {
+  if (held_ <= limit) return victims;
+  const size_t wanted = std::min(held_ - aim, kAtOnce);
+  for (size_t steps = std::min(slots_.size(), kMaxSteps); steps > 0 && victims.size() < wanted; --steps) {
     if (hand_ >= slots_.size()) hand_ = 0;
     Inode& inode = *slots_[hand_];
     if (HasNoHandles(inode)) {  // got its slot before that was known
@@ -61,74 +69,86 @@ InodeRef DescriptorCache::TakeVictim(size_t limit) {
     // Without a reference to take it is being destroyed, and its Remove waits for this lock.
     if (used || !inode.TryRef()) continue;
     Unlink(inode);
-    return InodeRef(&inode, InodeRef::Adopt());
+    victims.push_back(InodeRef(&inode, InodeRef::Adopt()));
   }
-  return {};
+  return victims;
 }
 
-// `inode` came from TakeVictim: no other thread can be evicting it, since it is in no slot.
-bool DescriptorCache::Evict(Inode& inode) {
-  uint64_t state = inode.state_.fetch_add(1, std::memory_order_acq_rel) + 1;
-  const int fd = Inode::DescriptorOf(state);
-  assert(fd >= 0);
-
-  if (!inode.has_token_) {
-    // Other threads go on using the descriptor meanwhile.
-    Result<HandleToken> token = broker_.Keep(fd);
-    if (!token) {
-      inode.Unhold();
-      const std::lock_guard lock(mutex_);
-      if (token.error() == Errno(EOPNOTSUPP)) {
-        if (!HasNoHandles(inode)) no_handles_.push_back(inode.key_.dev);
-        return true;
-      }
-      // This one has none, and never will: asking again would cost a call of the broker each time round.
-      if (token.error() == Errno(EXDEV)) return true;
-      Link(inode);
-      return false;
-    }
-    inode.token_ = *token;
-    inode.has_token_ = true;
+void DescriptorCache::GetTokens(const Victims& victims) {
+  std::vector<Inode*> without;
+  std::vector<int> fds;
+  for (const InodeRef& inode : victims) {
+    if (inode->has_token_) continue;
+    without.push_back(inode.get());
+    fds.push_back(Inode::DescriptorOf(inode->state_.load(std::memory_order_relaxed)));
   }
+  if (fds.empty()) return;
+  const std::vector<Result<HandleToken>> tokens = broker_.KeepAll(fds);
+  for (size_t i = 0; i < without.size(); ++i) {
+    Inode& inode = *without[i];
+    if (tokens[i]) {
+      inode.token_ = *tokens[i];
+      inode.has_token_ = true;
+      continue;
+    }
+    const std::lock_guard lock(mutex_);
+    const Errno error = tokens[i].error();
+    if (error == Errno(EOPNOTSUPP)) {
+      if (!HasNoHandles(inode)) no_handles_.push_back(inode.key_.dev);
+    } else if (!(error == Errno(EXDEV))) {
+      Link(inode);
+    }
+    // Otherwise it has none, and never will: asking again would cost a call of the broker each time round.
+  }
+}
 
+bool DescriptorCache::CloseUnlessUsed(Inode& inode) {
   // Who revives it waits until its charge is settled. That it is charged cannot begin now: only a holder can do that,
   // and leaves kRecent behind.
   Usage::IdentityLock settling;
   if (usage_ != nullptr && usage_->IsCharged(inode)) settling = usage_->LockIdentity(inode.key_);
-  // Only if nobody else holds it, and nobody has used it since it was chosen.
-  state = Inode::State(fd, 1);
-  const bool evicted = inode.state_.compare_exchange_strong(state, Inode::kNoDescriptor, std::memory_order_acq_rel,
-                                                            std::memory_order_relaxed);
-  if (evicted) {
-    if (settling.owns_lock()) usage_->Leaves(inode, fd);
-    close(fd);
-  } else {
-    inode.Unhold();
+  const int fd = Inode::DescriptorOf(inode.state_.load(std::memory_order_relaxed));
+  assert(fd >= 0);
+  uint64_t state = Inode::State(fd, 1);
+  if (!inode.state_.compare_exchange_strong(state, Inode::kNoDescriptor, std::memory_order_acq_rel,
+                                            std::memory_order_relaxed)) {
+    return false;
   }
-  const std::lock_guard lock(mutex_);
-  if (evicted) {
-    --held_;
-  } else {
-    Link(inode);
-  }
+  if (settling.owns_lock()) usage_->Leaves(inode, fd);
+  close(fd);
   return true;
 }
 
-void DescriptorCache::Trim(size_t limit, int turns) {
-  for (; turns > 0; --turns) {
-    const InodeRef victim = TakeVictim(limit);
-    if (!victim || !Evict(*victim)) return;
+// `victims` came from TakeVictims: no other thread can be evicting them, since they are in no slot.
+void DescriptorCache::Evict(const Victims& victims) {
+  // Held while the broker is asked, during which other threads go on using the descriptors.
+  for (const InodeRef& inode : victims) inode->state_.fetch_add(1, std::memory_order_acq_rel);
+  GetTokens(victims);
+  for (const InodeRef& inode : victims) {
+    if (!inode->has_token_) {
+      inode->Unhold();
+      continue;
+    }
+    const bool evicted = CloseUnlessUsed(*inode);
+    if (!evicted) inode->Unhold();
+    const std::lock_guard lock(mutex_);
+    if (evicted) {
+      --held_;
+    } else {
+      Link(*inode);
+    }
   }
 }
 
 void DescriptorCache::Trim() {
-  // More than one, so that what was over the limit while all were in use is worked off.
-  Trim(limit_, 8);
+  // The more descriptors there are, the more go at once; a few only if there are few.
+  const size_t spare = std::min(limit_ / 8, kAtOnce - 1);
+  Evict(TakeVictims(limit_, limit_ - spare));
 }
 
 bool DescriptorCache::GiveUpSome() {
   const size_t before = held();
-  Trim(0, 32);
+  for (int turn = 0; turn < 2; ++turn) Evict(TakeVictims(0, 0));
   return held() < before;
 }
 

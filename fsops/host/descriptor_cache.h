@@ -2,7 +2,8 @@
 //
 // Keeps their number at a limit by the clock algorithm (an approximation of least recently used in which a use costs no
 // lock): Inodes with a descriptor stand in slots, round which a hand goes; whom it finds loses the descriptor, unless
-// it was used since the last time round. Before a descriptor is closed the broker gets to know its file.
+// it was used since the last time round. Before a descriptor is closed the broker gets to know its file. That is asked
+// for several at once, since asking is what takes time.
 //
 // Threads: any. The lock is not held during a system call or a call of the broker. Internal to fsops/host.
 #pragma once
@@ -36,11 +37,17 @@ class DescriptorCache {
   size_t held() const;
 
  private:
-  void Trim(size_t limit, int turns);
-  // Whose turn it is, out of its slot and with a reference; empty if there is none near.
-  InodeRef TakeVictim(size_t limit);
-  // False: no use in trying others now.
-  bool Evict(Inode& inode);
+  using Victims = std::vector<InodeRef>;
+
+  // Those whose turn it is, out of their slots: so many that `aim` are held without them, or less. None while `limit`
+  // is not exceeded.
+  Victims TakeVictims(size_t limit, size_t aim);
+  void Evict(const Victims& victims);
+  // `inode` has a token and is held by the caller. False: somebody else holds it, or has used it since it was chosen;
+  // it is held still.
+  bool CloseUnlessUsed(Inode& inode);
+  // Gets tokens for those that have none; without one an Inode cannot be evicted.
+  void GetTokens(const Victims& victims);
   bool HasNoHandles(const Inode& inode) const;
   void Link(Inode& inode);
   void Unlink(Inode& inode);

@@ -11,7 +11,7 @@ struct SessionOptions {
   uint32_t max_msize = 512 * 1024;
 
   // Fids at once; the next one: ENFILE. A Linux guest holds one for every name that its kernel has cached.
-  uint32_t max_fids = 128 * 1024;
+  uint32_t max_fids = 1024 * 1024;
 
   // Open files and directories at once, each of which pins a descriptor; the next one: EMFILE.
   uint32_t max_open_files = 4096;

@@ -66,7 +66,7 @@ TEST(SpecTest, AnOptionThatIsToldWrongIsNoticed) {
     const char *from, *to;
   } kChanges[] = {
       {true, ".BI fmode=", ".BI gmode="},
-      {true, "Default: 131072", "Default: 131073"},
+      {true, "Default: 1048576", "Default: 1048577"},
       {false, "| `P/squash` |", "| `P/squish` |"},
       {false, "| \"16384\" |", "| \"16385\" |"},
       {false, "| `P/max-files` |", "| `B/max-files` |"},

@@ -161,7 +161,7 @@
  *    P/dmode               octal, default 0700
  *    P/umask               octal, default 0
  *    P/multidevs           remap | forbid | warn, default remap
- *    P/max-fids            16 .. 16777216, default 131072
+ *    P/max-fids            16 .. 16777216, default 1048576
  *    P/max-open-files      1 .. 1048576, default 4096
  *    P/max-xattr-bytes     size, default 16M
  *    P/max-locks           1 .. 16777216, default 16384
