@@ -2,7 +2,8 @@
 //
 // The memory behind a Payload may be the guest's own pages, which the guest can rewrite at any moment. So there is no
 // accessor that returns a pointer: a transport makes one from the segments it has checked, the session cuts it to size,
-// and only the host's file I/O (preadv/pwritev, where the kernel alone touches the bytes) can open it.
+// and only host::FileIo can open it: for preadv and pwritev, where the kernel alone touches the bytes, and to copy the
+// value of an extended attribute from or to private memory.
 //
 // Trust: contents hostile, segment list trusted (made and bounds-checked by the transport, in private memory).
 // Threads: a value; it does not own the memory, which its request keeps alive.

@@ -233,20 +233,18 @@ Result<LockFile> Export::OpenForLocks(Inode& inode, Access access) {
   return LockFile(std::move((*file)->fd_), access);
 }
 
-Result<LockFile> Export::AdoptLockFile(Inode& inode, UniqueFd fd) {
+Result<LockFile> Export::AdoptLockFile(Inode& inode, const UniqueFd& shared) {
   struct statx stat;
-  if (!StatX(fd.get(), "", &stat) || !(KeyOf(AttributesOf(stat)) == inode.key())) return Errno(EINVAL);
-  const int flags = fcntl(fd.get(), F_GETFL);
+  if (!StatX(shared.get(), "", &stat) || !(KeyOf(AttributesOf(stat)) == inode.key())) return Errno(EINVAL);
+  const int flags = fcntl(shared.get(), F_GETFL);
   if (flags < 0) return Errno::Last();
   if ((flags & O_PATH) != 0) return Errno(EINVAL);
-  switch (flags & O_ACCMODE) {
-    case O_RDONLY:
-      return LockFile(std::move(fd), Access::kRead);
-    case O_WRONLY:
-      return LockFile(std::move(fd), Access::kWrite);
-    default:
-      return LockFile(std::move(fd), Access::kReadWrite);
-  }
+  Result<UniqueFd> own = WithDescriptor([&] { return Opened(fcntl(shared.get(), F_DUPFD_CLOEXEC, 0)); });
+  if (!own) return own.error();
+  const int access = flags & O_ACCMODE;
+  return LockFile(*std::move(own), access == O_RDONLY   ? Access::kRead
+                                   : access == O_WRONLY ? Access::kWrite
+                                                        : Access::kReadWrite);
 }
 
 // --- a session as a value ---

@@ -133,8 +133,9 @@ class Export {
   // To lock bytes of `inode`, which may be whatever Open opens. `access`: kRead for read locks, kWrite for write locks,
   // and those only. System calls: openat.
   Result<LockFile> OpenForLocks(Inode& inode, Access access);
-  // The LockFile that another process shared (LockFile::Share). EINVAL: `fd` is not an open description of `inode`.
-  Result<LockFile> AdoptLockFile(Inode& inode, UniqueFd fd);
+  // The LockFile of which `shared` is (LockFile::Share), here or in another process. EINVAL: not an open description of
+  // `inode`.
+  Result<LockFile> AdoptLockFile(Inode& inode, const UniqueFd& shared);
 
   // --- names ---
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 
 #include "fsops/host/usage.h"
@@ -69,6 +70,18 @@ Result<size_t> MoveAll(std::span<const iovec> segments, size_t size, uint64_t of
   return done;
 }
 
+// Calls `copy(segment, at, size)` for the segments that hold the first `size` bytes.
+template <typename Copy>
+size_t CopyAll(std::span<const iovec> segments, size_t size, Copy copy) {
+  size_t done = 0;
+  for (const iovec& segment : segments) {
+    const size_t piece = std::min(segment.iov_len, size - done);
+    if (piece > 0) copy(segment.iov_base, done, piece);
+    done += piece;
+  }
+  return done;
+}
+
 }  // namespace
 
 Result<size_t> FileIo::ReadInto(OpenFile& file, uint64_t offset, const Payload& payload) {
@@ -94,6 +107,16 @@ Result<size_t> FileIo::WriteFrom(OpenFile& file, uint64_t offset, const Payload&
   // A client would try for ever.
   if (written && *written == 0 && payload.size_ > 0) return Errno(EIO);
   return written;
+}
+
+size_t FileIo::CopyInto(std::span<const uint8_t> bytes, const Payload& payload) {
+  return CopyAll(payload.segments_, std::min(payload.size_, bytes.size()),
+                 [&](void* segment, size_t at, size_t size) { memcpy(segment, bytes.data() + at, size); });
+}
+
+size_t FileIo::CopyFrom(const Payload& payload, std::span<uint8_t> bytes) {
+  return CopyAll(payload.segments_, std::min(payload.size_, bytes.size()),
+                 [&](const void* segment, size_t at, size_t size) { memcpy(bytes.data() + at, segment, size); });
 }
 
 }  // namespace virtfs::host

@@ -1,11 +1,12 @@
 // FileIo: the one place where a Payload is opened: by the kernel, which moves its bytes between a file and memory that
-// may be a guest's. Nothing here reads or writes them itself.
+// may be a guest's, or to be copied from or to private memory. Nothing here looks at the bytes.
 //
 // Threads: any; calls on one file run at the same time, and overlapping ones mix as pread and pwrite do.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/payload.h"
 #include "base/result.h"
@@ -24,6 +25,11 @@ class FileIo {
   // appending ignores `offset`. EBADF: opened for reading only. ENOSPC: ExportOptions::max_space, too; fewer bytes if
   // only some fit. One pwritev (per 1,024 segments), and where space is limited a statx, or two if the file grows.
   static Result<size_t> WriteFrom(OpenFile& file, uint64_t offset, const Payload& payload);
+
+  // For what is no file (extended attributes): copies as much as both have, and returns how much. A guest may change
+  // the bytes meanwhile: what is in private memory afterwards is what counts.
+  static size_t CopyInto(std::span<const uint8_t> bytes, const Payload& payload);
+  static size_t CopyFrom(const Payload& payload, std::span<uint8_t> bytes);
 };
 
 }  // namespace virtfs::host

@@ -98,8 +98,9 @@ TEST_P(LockFileTest, LastsAsLongAsWhatIsShared) {
   }
   EXPECT_FALSE(FreeForOthers(F_RDLCK, 0, 0));
   {
-    const LockFile adopted = *tree_->AdoptLockFile(*Get("f"), std::move(shared));
+    const LockFile adopted = *tree_->AdoptLockFile(*Get("f"), shared);
     EXPECT_TRUE(adopted.CanHold(LockType::kRead) && adopted.CanHold(LockType::kWrite));
+    shared.reset();
     EXPECT_FALSE(FreeForOthers(F_RDLCK, 0, 0));
   }
   EXPECT_TRUE(FreeForOthers(F_WRLCK, 0, 0));

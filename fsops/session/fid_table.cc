@@ -23,8 +23,23 @@ Result<FidRef> FidTable::Find(p9::Fid fid) {
   std::lock_guard lock(mutex_);
   const auto entry = states_.find(fid);
   if (entry == states_.end()) return Errno(EBADF);
-  if (!(*entry)->inode) return Errno(ESTALE);
+  if (Result<void> file = CheckFile(**entry); !file.ok()) return file.error();
   return FidRef(*entry);
+}
+
+Result<FidRef> FidTable::FindOpened(p9::Fid fid) {
+  std::lock_guard lock(mutex_);
+  const auto entry = states_.find(fid);
+  if (entry == states_.end()) return Errno(EBADF);
+  if (!(*entry)->inode) return Errno(ESTALE);
+  if ((*entry)->opened == nullptr) return Errno(EBADF);
+  return FidRef(*entry);
+}
+
+Result<void> FidTable::CheckFile(const FidState& state) {
+  if (!state.inode) return Errno(ESTALE);
+  if (state.opened != nullptr && state.opened->xattr != nullptr) return Errno(EINVAL);
+  return {};
 }
 
 bool FidTable::Has(p9::Fid fid, const FidRef& state) {
@@ -46,7 +61,7 @@ Result<FidTable::Change> FidTable::BeginChange(p9::Fid fid) {
   std::lock_guard lock(mutex_);
   const auto entry = states_.find(fid);
   if (entry == states_.end()) return Errno(EBADF);
-  if (!(*entry)->inode) return Errno(ESTALE);
+  if (Result<void> file = CheckFile(**entry); !file.ok()) return file.error();
   if ((*entry)->changing_) return Errno(EBUSY);
   (*entry)->changing_ = true;
   return Change(this, FidRef(*entry));

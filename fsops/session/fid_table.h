@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include "fsops/host/inode.h"
 #include "fsops/host/open_file.h"
 #include "fsops/session/names.h"
+#include "fsops/session/xattr_value.h"
 #include "protocol/field.h"
 
 namespace virtfs::session {
@@ -55,16 +57,20 @@ class OpenFileBudget {
   std::atomic<uint32_t> used_ = 0;
 };
 
-// What Tlopen or Tlcreate made of a fid.
+// What a fid stands for beyond its file. Exactly one of `file` and `xattr` is there.
 struct Opened {
+  // By Tlopen or Tlcreate.
   Opened(OpenFileBudget::Slot slot, std::unique_ptr<host::OpenFile> file, uint32_t flags)
       : slot(std::move(slot)), file(std::move(file)), flags(flags) {}
+  // By Txattrwalk or Txattrcreate.
+  explicit Opened(std::unique_ptr<XattrValue> xattr) : xattr(std::move(xattr)) {}
 
-  OpenFileBudget::Slot slot;
+  std::optional<OpenFileBudget::Slot> slot;
   std::unique_ptr<host::OpenFile> file;
-  uint32_t flags;  // As the client gave them (p9::kOpen*).
+  uint32_t flags = 0;  // As the client gave them (p9::kOpen*).
   // Whether the fid may have locked something (Locks); never unset.
   std::atomic<bool> locked = false;
+  std::unique_ptr<XattrValue> xattr;
 };
 
 class FidState {
@@ -74,7 +80,7 @@ class FidState {
 
   const host::InodeRef inode;  // Null: came in an image, and the file could not be had again.
   const NameRef name;
-  const std::unique_ptr<Opened> opened;  // Null: not open.
+  const std::unique_ptr<Opened> opened;  // Null: nothing but the file.
   const uint32_t uid;                    // Of the attach: who owns what is made through this fid.
 
  private:
@@ -140,13 +146,15 @@ class FidTable {
   FidTable(const FidTable&) = delete;
   FidTable& operator=(const FidTable&) = delete;
 
-  // EBADF: unknown. ESTALE: without an inode.
+  // For whatever concerns its file. EBADF: unknown. ESTALE: without an inode. EINVAL: it stands for an attribute.
   Result<FidRef> Find(p9::Fid fid);
+  // For reading and writing: what has something opened, an attribute included. EBADF: unknown, or nothing is. ESTALE.
+  Result<FidRef> FindOpened(p9::Fid fid);
   // EINVAL: kNoFid. EBADF: in use. ENFILE: too many.
   Result<void> Insert(p9::Fid fid, std::unique_ptr<FidState> state);
   // Whether `fid` still stands for this very state.
   bool Has(p9::Fid fid, const FidRef& state);
-  // EBADF, ESTALE: as Find. EBUSY: another operation is changing it.
+  // EBADF, ESTALE, EINVAL: as Find. EBUSY: another operation is changing it.
   Result<Change> BeginChange(p9::Fid fid);
   // EBADF: unknown. What it stood for lives on as long as the reference.
   Result<FidRef> Remove(p9::Fid fid);
@@ -157,6 +165,8 @@ class FidTable {
   std::vector<std::pair<p9::Fid, FidRef>> Snapshot();
 
  private:
+  // EINVAL: not a file's.
+  static Result<void> CheckFile(const FidState& state);
   static p9::Fid FidOf(p9::Fid fid) { return fid; }
   static p9::Fid FidOf(const FidState* state) { return state->fid_; }
   struct Hash {

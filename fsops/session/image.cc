@@ -8,7 +8,7 @@ namespace virtfs::session {
 namespace {
 
 constexpr std::string_view kMagic = "vfs9Limg";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kSizeOffset = kMagic.size() + sizeof kVersion;
 
 class Writer {
@@ -21,6 +21,11 @@ class Writer {
   void String(std::string_view text) {
     Number(static_cast<uint16_t>(text.size()));
     Bytes(text);
+  }
+
+  void Data(std::string_view bytes) {
+    Number(static_cast<uint32_t>(bytes.size()));
+    Bytes(bytes);
   }
 
   std::vector<uint8_t> Finish() && {
@@ -49,6 +54,10 @@ class Reader {
     const std::span<const uint8_t> bytes = Take(Number<uint16_t>());
     return std::string(bytes.begin(), bytes.end());
   }
+  std::string Data() {
+    const std::span<const uint8_t> bytes = Take(Number<uint32_t>());
+    return std::string(bytes.begin(), bytes.end());
+  }
   // How many elements of at least `size` bytes follow; 0 if there cannot be so many.
   uint32_t Count(size_t size) {
     const auto count = Number<uint32_t>();
@@ -70,6 +79,85 @@ class Reader {
   std::span<const uint8_t> bytes_;
   bool ok_ = true;
 };
+
+// Of a FidEntry.
+enum Role : uint8_t { kNone, kOpen, kReadXattr, kWriteXattr };
+
+void WriteRole(Writer& writer, const Image::FidEntry& fid) {
+  if (fid.open_flags.has_value()) {
+    writer.Number(uint8_t{kOpen});
+    writer.Number(*fid.open_flags);
+  } else if (!fid.xattr.has_value()) {
+    writer.Number(uint8_t{kNone});
+  } else if (!fid.xattr->writable) {
+    writer.Number(uint8_t{kReadXattr});
+    writer.Data(fid.xattr->bytes);
+  } else {
+    writer.Number(uint8_t{kWriteXattr});
+    writer.String(fid.xattr->name);
+    writer.Number(fid.xattr->size);
+    writer.Number(fid.xattr->mode);
+    writer.Data(fid.xattr->bytes);
+  }
+}
+
+// False: there is no such role.
+bool ReadRole(Reader& reader, Image::FidEntry& fid) {
+  switch (reader.Number<uint8_t>()) {
+    case kNone:
+      return true;
+    case kOpen:
+      fid.open_flags = reader.Number<uint32_t>();
+      return true;
+    case kReadXattr:
+      fid.xattr.emplace();
+      fid.xattr->bytes = reader.Data();
+      return true;
+    case kWriteXattr:
+      fid.xattr.emplace();
+      fid.xattr->writable = true;
+      fid.xattr->name = reader.String();
+      fid.xattr->size = reader.Number<uint32_t>();
+      fid.xattr->mode = reader.Number<uint8_t>();
+      fid.xattr->bytes = reader.Data();
+      return true;
+    default:
+      return false;
+  }
+}
+
+void WriteLocked(Writer& writer, const Image::Locked& locked) {
+  writer.Number(locked.file);
+  writer.Number(static_cast<uint32_t>(locked.ranges.size()));
+  for (const auto& [owner, range] : locked.ranges) {
+    writer.Number(range.fid);
+    writer.Number(static_cast<uint8_t>(range.type));
+    writer.Number(range.bytes.first);
+    writer.Number(range.bytes.last);
+    writer.Number(owner.proc_id);
+    writer.String(owner.client_id);
+  }
+}
+
+// False: not ranges.
+bool ReadLocked(Reader& reader, Image::Locked& locked) {
+  locked.file = reader.Number<uint32_t>();
+  for (uint32_t i = reader.Count(27); i > 0; --i) {
+    LockOwner owner;
+    LockedRange range;
+    range.fid = reader.Number<p9::Fid>();
+    const auto type = reader.Number<uint8_t>();
+    range.bytes.first = reader.Number<uint64_t>();
+    range.bytes.last = reader.Number<uint64_t>();
+    owner.proc_id = reader.Number<uint32_t>();
+    owner.client_id = reader.String();
+    if (type > static_cast<uint8_t>(host::LockType::kWrite)) return false;
+    if (range.bytes.first > range.bytes.last || range.bytes.last > host::ByteRange::kMaxByte) return false;
+    range.type = host::LockType{type};
+    locked.ranges.emplace_back(std::move(owner), range);
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -94,9 +182,10 @@ std::vector<uint8_t> Serialize(const Image& image) {
     writer.Number(fid.file);
     writer.Number(fid.dir);
     writer.String(fid.name);
-    writer.Number(static_cast<uint8_t>(fid.open_flags.has_value()));
-    writer.Number(fid.open_flags.value_or(0));
+    WriteRole(writer, fid);
   }
+  writer.Number(static_cast<uint32_t>(image.locked.size()));
+  for (const Image::Locked& locked : image.locked) WriteLocked(writer, locked);
   return std::move(writer).Finish();
 }
 
@@ -119,18 +208,20 @@ Result<Image> Parse(std::span<const uint8_t> bytes) {
     image.qid_paths.push_back(entry);
   }
   for (uint32_t i = reader.Count(8); i > 0; --i) image.tokens.push_back(host::HandleToken{reader.Number<uint64_t>()});
-  for (uint32_t i = reader.Count(23); i > 0; --i) {
+  for (uint32_t i = reader.Count(19); i > 0; --i) {
     Image::FidEntry fid;
     fid.fid = reader.Number<p9::Fid>();
     fid.uid = reader.Number<uint32_t>();
     fid.file = reader.Number<uint32_t>();
     fid.dir = reader.Number<uint32_t>();
     fid.name = reader.String();
-    const auto open = reader.Number<uint8_t>();
-    const auto flags = reader.Number<uint32_t>();
-    if (open > 1) return Errno(EINVAL);
-    if (open == 1) fid.open_flags = flags;
+    if (!ReadRole(reader, fid)) return Errno(EINVAL);
     image.fids.push_back(std::move(fid));
+  }
+  for (uint32_t i = reader.Count(8); i > 0; --i) {
+    Image::Locked locked;
+    if (!ReadLocked(reader, locked)) return Errno(EINVAL);
+    image.locked.push_back(std::move(locked));
   }
   if (!reader.ok() || !reader.at_end()) return Errno(EINVAL);
   return image;

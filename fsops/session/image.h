@@ -4,10 +4,13 @@
 //     msize[4]                                         0: no version agreed on
 //     count[4] count*(dev[8] prefix[2] index[2])       QidPaths
 //     count[4] count*(token[8])                        files; number 0 is the root and has no token, so these are 1...
-//     count[4] count*(fid[4] uid[4] file[4] dir[4] name[s] open[1] flags[4])
+//     count[4] count*(fid[4] uid[4] file[4] dir[4] name[s] role[1] ...)
+//         role 0: not open; 1: flags[4]; 2: bytes[d]; 3: name[s] size[4] mode[1] bytes[d]
+//     count[4] count*(file[4] count[4] count*(fid[4] type[1] first[8] last[8] proc_id[4] client_id[s]))
 //
-// All little-endian, [s] as in 9P. `file`, and `dir` with `name`, are numbers of files; kNoFile: none. `flags` counts
-// where open is 1: what the client gave, without what would truncate or create.
+// All little-endian, [s] as in 9P, [d] a size of 4 bytes and as many. `file`, and `dir` with `name`, are numbers of
+// files; kNoFile: none. `flags` are what the client gave, without what would truncate or create. Roles 2 and 3 are
+// attributes that are being read and written (Txattrwalk, Txattrcreate). The last part are locked ranges.
 //
 // Trust: an image comes from another process that has read a guest's bytes. Parse checks its form, Operations::Restore
 // what it says; what its tokens are good for is the broker's to check.
@@ -15,14 +18,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "fsops/host/handle_broker.h"
 #include "fsops/session/attributes.h"
+#include "fsops/session/lock_table.h"
 #include "protocol/field.h"
 
 namespace virtfs::session {
@@ -31,6 +38,14 @@ struct Image {
   static constexpr uint32_t kRoot = 0;
   static constexpr uint32_t kNoFile = 0xffffffff;
 
+  struct Xattr {
+    bool writable = false;
+    std::string name;  // This and the following two of what is written.
+    uint32_t size = 0;
+    uint8_t mode = 0;
+    std::string bytes;
+  };
+  // With open_flags or xattr or neither.
   struct FidEntry {
     p9::Fid fid = p9::kNoFid;
     uint32_t uid = 0;
@@ -38,12 +53,20 @@ struct Image {
     uint32_t dir = kNoFile;
     std::string name;
     std::optional<uint32_t> open_flags;
+    std::optional<Xattr> xattr;
+  };
+  struct Locked {
+    uint32_t file = kNoFile;
+    std::vector<std::pair<LockOwner, LockedRange>> ranges;
   };
 
   uint32_t msize = 0;
   std::vector<QidPaths::Entry> qid_paths;
   std::vector<host::HandleToken> tokens;  // Of file 1, 2 ...
   std::vector<FidEntry> fids;
+  std::vector<Locked> locked;
+  // Beside the bytes: the descriptors that hold those locks, as many, or none at all.
+  std::vector<std::shared_ptr<const UniqueFd>> lock_files;
 };
 
 std::vector<uint8_t> Serialize(const Image& image);

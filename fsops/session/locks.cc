@@ -159,17 +159,19 @@ Result<std::vector<Locks::Saved>> Locks::Save() {
   for (const auto& [inode, file] : files_) {
     Result<UniqueFd> shared = file->host->Share();
     if (!shared.ok()) return shared.error();
-    all.push_back({.inode = file->inode, .ranges = file->table.All(), .shared = *std::move(shared)});
+    all.push_back({.inode = file->inode,
+                   .ranges = file->table.All(),
+                   .shared = std::make_shared<const UniqueFd>(*std::move(shared))});
   }
   return all;
 }
 
-Result<std::vector<p9::Fid>> Locks::Restore(Saved saved) {
+Result<std::vector<p9::Fid>> Locks::Restore(const Saved& saved) {
   std::vector<p9::Fid> lost;
   {
     const Use file(*this, *saved.inode);
-    if (saved.shared.ok()) {
-      Result<host::LockFile> adopted = tree_.AdoptLockFile(*saved.inode, std::move(saved.shared));
+    if (saved.shared != nullptr) {
+      Result<host::LockFile> adopted = tree_.AdoptLockFile(*saved.inode, *saved.shared);
       if (!adopted.ok()) return adopted.error();
       Result<OpenFileBudget::Slot> slot = open_files_.Take();
       if (!slot.ok()) return slot.error();

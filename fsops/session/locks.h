@@ -65,12 +65,13 @@ class Locks {
   struct Saved {
     host::InodeRef inode;
     std::vector<std::pair<LockOwner, LockedRange>> ranges;
-    UniqueFd shared;  // By which the locks stay in force until a successor has them.
+    // By which the locks stay in force until a successor has them. Null: they are to be taken anew.
+    std::shared_ptr<const UniqueFd> shared;
   };
   Result<std::vector<Saved>> Save();
-  // Ranges that could not be had again, as someone else has locked there meanwhile: those of the fids that are returned
-  // are not locked (any more). EINVAL: ranges that contradict each other.
-  Result<std::vector<p9::Fid>> Restore(Saved saved);
+  // Returns the fids of ranges that could not be had again, as someone else has locked there meanwhile; nothing is
+  // locked by those fids then. EINVAL: ranges that contradict each other, or too many.
+  Result<std::vector<p9::Fid>> Restore(const Saved& saved);
 
  private:
   struct File {

@@ -11,9 +11,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
-#include <type_traits>
 
 #include "base/result.h"
 #include "fsops/host/export.h"
@@ -40,6 +40,7 @@ class Operations {
   Operations(host::Export& tree, const SessionOptions& options)
       : tree_(tree),
         open_files_(options.max_open_files),
+        xattrs_(options.max_xattr_bytes),
         locks_(tree, open_files_, options.max_locks),
         fids_(options.max_fids),
         qid_paths_(tree.root()->key().dev) {}
@@ -50,7 +51,7 @@ class Operations {
     locks_.Clear();
   }
 
-  // A session as a value (image.h): the fids and what they need. Only while nothing else runs.
+  // A session as a value (image.h): the fids, the locks, and what they need. Only while nothing else runs.
   // EOPNOTSUPP: a file system of the tree has no handles.
   Result<void> Save(Image& image);
   // Into an Operations without fids. EINVAL: the image contradicts itself, or asks for more than the limits allow;
@@ -64,7 +65,7 @@ class Operations {
   // Concurrent with all; onto the same fid: exclusive with what else changes that fid (EBUSY).
   Result<p9::Rwalk> Do(const p9::Twalk& request, Context& context);
   // Concurrent with all: the fid goes at once, operations that run on it keep what they have; the file is closed when
-  // the last of them ends.
+  // the last of them ends. The fid goes even where setting its attribute (Txattrcreate) fails.
   Result<p9::Rclunk> Do(const p9::Tclunk& request, Context& context);
 
   // --- opening and bytes (operations_file.cc) ---
@@ -72,9 +73,10 @@ class Operations {
   // Concurrent with all; exclusive with what else changes its fid (EBUSY). EINVAL: open already.
   Result<p9::Rlopen> Do(const p9::Tlopen& request, Context& context);
   Result<p9::Rlcreate> Do(const p9::Tlcreate& request, Context& context);
-  // Concurrent with all.
+  // Concurrent with all; those on one attribute take turns.
   Result<p9::Rread> Do(const p9::Tread& request, Context& context);
   Result<p9::Rwrite> Do(const p9::Twrite& request, Context& context);
+  // Concurrent with all.
   Result<p9::Rfsync> Do(const p9::Tfsync& request, Context& context);
 
   // --- locks (operations_locks.cc) ---
@@ -116,14 +118,18 @@ class Operations {
   // Concurrent with all; the fid goes at once, whatever comes of it.
   Result<p9::Rremove> Do(const p9::Tremove& request, Context& context);
 
-  // --- not offered: EOPNOTSUPP, on which clients have a fallback ---
+  // --- extended attributes (operations_xattrs.cc) ---
+  // A fid that stands for an attribute can be read or written, and clunked; all else is EINVAL, Tremove too (which
+  // frees it as ever, and sets nothing).
 
-  template <typename T>
-  requires(std::is_same_v<T, p9::Tauth> || std::is_same_v<T, p9::Txattrwalk> ||
-           std::is_same_v<T, p9::Txattrcreate>) Result<typename T::Reply> Do(const T& /*request*/,
-                                                                             Context& /*context*/) {
-    return Errno(EOPNOTSUPP);
-  }
+  // Concurrent with all. Of two for one newfid one gets EBADF.
+  Result<p9::Rxattrwalk> Do(const p9::Txattrwalk& request, Context& context);
+  // Concurrent with all; exclusive with what else changes its fid (EBUSY). EINVAL: open already.
+  Result<p9::Rxattrcreate> Do(const p9::Txattrcreate& request, Context& context);
+
+  // --- refused: who a guest is was settled when its share was attached ---
+
+  static Result<p9::Rauth> Do(const p9::Tauth& /*request*/, Context& /*context*/) { return Errno(EOPNOTSUPP); }
 
  private:
   // A name in a directory, as requests give one: by fid and text.
@@ -139,11 +145,14 @@ class Operations {
   p9::Qid QidOf(const host::Attributes& attributes);
   // One step of a walk, ".." included.
   Result<host::Node> Step(host::Inode& dir, std::string_view name);
-  // The fid, which must be open. EBADF: unknown, or not open.
+  // The fid, whose file must be open. EBADF: unknown, or not open. EINVAL: it stands for an attribute.
   Result<FidRef> FindOpen(p9::Fid fid);
   Result<Target> FindTarget(p9::Fid dir, std::string_view name);
   // In which directory and by which name a file is reached. EBUSY: the root. ENOENT: by none that is known.
   Result<Place> Locate(const FidState& fid);
+  Result<std::unique_ptr<XattrValue>> RestoreXattr(const Image::Xattr& saved);
+  Result<void> RestoreLocks(const Image::Locked& locked, const host::InodeRef& inode,
+                            std::shared_ptr<const UniqueFd> shared);
   // After `fid` was taken out of the table, as Tclunk and Tremove do.
   void ReleaseLocks(p9::Fid fid, const FidState& state) {
     if (state.opened != nullptr && state.opened->locked) locks_.Release(*state.inode, fid);
@@ -152,6 +161,7 @@ class Operations {
   host::Export& tree_;
   Names names_;  // Before fids_, which refer to it.
   OpenFileBudget open_files_;
+  XattrBudget xattrs_;
   Locks locks_;
   FidTable fids_;
   QidPaths qid_paths_;

@@ -57,25 +57,29 @@ Result<p9::Rlcreate> Operations::Do(const p9::Tlcreate& request, Context& /*cont
 }
 
 Result<p9::Rread> Operations::Do(const p9::Tread& request, Context& context) {
-  const Result<FidRef> found = FindOpen(request.fid);
+  const Result<FidRef> found = fids_.FindOpened(request.fid);
   if (!found.ok()) return found.error();
+  const Opened& opened = *(*found)->opened;
   Payload room = context.call.room;
   room.Truncate(std::min<size_t>(request.count, context.limit - p9::kMinHeadSize<p9::Rread>));
   // An empty answer means the end of the file.
   if (room.size() == 0 && request.count != 0) return Errno(EMSGSIZE);
-  const Result<size_t> count = host::FileIo::ReadInto(*(*found)->opened->file, request.offset, room);
+  const Result<size_t> count = opened.xattr != nullptr ? opened.xattr->Read(request.offset, room)
+                                                       : host::FileIo::ReadInto(*opened.file, request.offset, room);
   if (!count.ok()) return count.error();
   context.call.payload_size = static_cast<uint32_t>(*count);
   return p9::Rread{.count = static_cast<uint32_t>(*count)};
 }
 
 Result<p9::Rwrite> Operations::Do(const p9::Twrite& request, Context& context) {
-  const Result<FidRef> found = FindOpen(request.fid);
+  const Result<FidRef> found = fids_.FindOpened(request.fid);
   if (!found.ok()) return found.error();
+  const Opened& opened = *(*found)->opened;
   Payload data = context.call.data;
   if (data.size() < request.count) return Errno(EINVAL);
   data.Truncate(request.count);
-  const Result<size_t> count = host::FileIo::WriteFrom(*(*found)->opened->file, request.offset, data);
+  const Result<size_t> count = opened.xattr != nullptr ? opened.xattr->Write(request.offset, data)
+                                                       : host::FileIo::WriteFrom(*opened.file, request.offset, data);
   if (!count.ok()) return count.error();
   return p9::Rwrite{.count = static_cast<uint32_t>(*count)};
 }

@@ -1,4 +1,4 @@
-// The fids of a session as a value, and back.
+// The fids and locks of a session as a value, and back.
 
 #include <memory>
 #include <utility>
@@ -44,16 +44,67 @@ Result<void> Operations::Save(Image& image) {
       entry.dir = *dir;
       entry.name = place.name.view();
     }
-    if (state.opened != nullptr) entry.open_flags = state.opened->flags & ~kOnlyOnce;
+    if (state.opened != nullptr && state.opened->xattr != nullptr) {
+      const XattrValue& xattr = *state.opened->xattr;
+      entry.xattr = {.writable = xattr.writable(),
+                     .name = xattr.name(),
+                     .size = static_cast<uint32_t>(xattr.size()),
+                     .mode = static_cast<uint8_t>(xattr.mode()),
+                     .bytes = xattr.bytes()};
+    } else if (state.opened != nullptr) {
+      entry.open_flags = state.opened->flags & ~kOnlyOnce;
+    }
     image.fids.push_back(std::move(entry));
     return {};
   };
-  for (const auto& [fid, state] : fids_.Snapshot()) {
-    if (Result<void> saved = save_fid(fid, *state); !saved.ok()) {
-      // The tokens that were kept are dropped with the Inodes that adopt them.
-      for (const host::HandleToken token : image.tokens) static_cast<void>(tree_.AdoptToken(token));
-      return saved;
+  const auto save_all = [&]() -> Result<void> {
+    for (const auto& [fid, state] : fids_.Snapshot()) {
+      if (Result<void> saved = save_fid(fid, *state); !saved.ok()) return saved;
     }
+    Result<std::vector<Locks::Saved>> locked = locks_.Save();
+    if (!locked.ok()) return locked.error();
+    for (Locks::Saved& saved : *locked) {
+      const Result<uint32_t> file = number_of(saved.inode);
+      if (!file.ok()) return file.error();
+      image.locked.push_back({.file = *file, .ranges = std::move(saved.ranges)});
+      image.lock_files.push_back(std::move(saved.shared));
+    }
+    return {};
+  };
+  Result<void> saved = save_all();
+  // The tokens that were kept are dropped with the Inodes that adopt them.
+  if (!saved.ok()) {
+    for (const host::HandleToken token : image.tokens) static_cast<void>(tree_.AdoptToken(token));
+  }
+  return saved;
+}
+
+Result<std::unique_ptr<XattrValue>> Operations::RestoreXattr(const Image::Xattr& saved) {
+  if (!saved.writable) return XattrValue::ForReading(xattrs_, saved.bytes);
+  const bool known_mode = saved.mode <= static_cast<uint8_t>(host::XattrMode::kReplace);
+  if (!known_mode || saved.size > XattrValue::kMaxSize || saved.bytes.size() > saved.size) return Errno(EINVAL);
+  return XattrValue::ForWriting(xattrs_, saved.name, saved.size, host::XattrMode{saved.mode}, saved.bytes);
+}
+
+// After the fids, which must have opened what they have locked.
+Result<void> Operations::RestoreLocks(const Image::Locked& locked, const host::InodeRef& inode,
+                                      std::shared_ptr<const UniqueFd> shared) {
+  Locks::Saved saved = {.inode = inode, .ranges = {}, .shared = std::move(shared)};
+  for (const auto& entry : locked.ranges) {
+    const Result<FidRef> fid = FindOpen(entry.second.fid);
+    if (!fid.ok() && fid.error() == Errno(ESTALE)) continue;
+    if (!fid.ok() || (*fid)->inode != inode) return Errno(EINVAL);
+    (*fid)->opened->locked = true;
+    saved.ranges.push_back(entry);
+  }
+  if (!inode || saved.ranges.empty()) return {};
+  const Result<std::vector<p9::Fid>> lost = locks_.Restore(saved);
+  if (!lost.ok()) return lost.error();
+  for (const p9::Fid fid : *lost) {
+    const Result<FidRef> state = fids_.Remove(fid);
+    if (!state.ok()) continue;  // It has lost another one already.
+    auto stale = std::make_unique<FidState>((*state)->uid, host::InodeRef(), NameRef());
+    if (Result<void> inserted = fids_.Insert(fid, std::move(stale)); !inserted.ok()) return inserted;
   }
   return {};
 }
@@ -66,8 +117,8 @@ Result<void> Operations::Restore(const Image& image) {
   }
   qid_paths_.Restore(image.qid_paths);
 
+  const auto file_at = [&](uint32_t number) { return number < files.size() ? files[number] : host::InodeRef(); };
   const auto restore_fid = [&](const Image::FidEntry& entry) -> Result<void> {
-    const auto file_at = [&](uint32_t number) { return number < files.size() ? files[number] : host::InodeRef(); };
     host::InodeRef inode = file_at(entry.file);
     NameRef name;
     if (host::InodeRef dir = file_at(entry.dir)) {
@@ -87,17 +138,29 @@ Result<void> Operations::Restore(const Image& image) {
       } else {
         inode = host::InodeRef();
       }
+    } else if (entry.xattr.has_value() && inode) {
+      Result<std::unique_ptr<XattrValue>> xattr = RestoreXattr(*entry.xattr);
+      if (!xattr.ok()) return xattr.error();
+      opened = std::make_unique<Opened>(*std::move(xattr));
     }
     return fids_.Insert(entry.fid,
                         std::make_unique<FidState>(entry.uid, std::move(inode), std::move(name), std::move(opened)));
   };
-  for (const Image::FidEntry& entry : image.fids) {
-    if (!restore_fid(entry).ok()) {
-      fids_.Clear();
-      return Errno(EINVAL);
+  const auto restore_all = [&]() -> Result<void> {
+    for (const Image::FidEntry& entry : image.fids) {
+      if (Result<void> restored = restore_fid(entry); !restored.ok()) return restored;
     }
-  }
-  return {};
+    for (size_t i = 0; i < image.locked.size(); ++i) {
+      const Image::Locked& locked = image.locked[i];
+      const Result<void> restored =
+          RestoreLocks(locked, file_at(locked.file), image.lock_files.empty() ? nullptr : image.lock_files[i]);
+      if (!restored.ok()) return restored;
+    }
+    return {};
+  };
+  if (restore_all().ok()) return {};
+  Reset();
+  return Errno(EINVAL);
 }
 
 }  // namespace virtfs::session

@@ -74,6 +74,7 @@ Result<p9::Rremove> Operations::Do(const p9::Tremove& request, Context& /*contex
   const Result<FidRef> file = fids_.Remove(request.fid);
   if (!file.ok()) return file.error();
   ReleaseLocks(request.fid, **file);
+  if ((*file)->opened != nullptr && (*file)->opened->xattr != nullptr) return Errno(EINVAL);
   const Result<Place> place = Locate(**file);
   if (!place.ok()) return place.error();
   const Result<void> removed = tree_.RemoveIfSame(*place->dir, place->name, *(*file)->inode);

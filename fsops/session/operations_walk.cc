@@ -108,7 +108,11 @@ Result<p9::Rwalk> Operations::Do(const p9::Twalk& request, Context& /*context*/)
 Result<p9::Rclunk> Operations::Do(const p9::Tclunk& request, Context& /*context*/) {
   const Result<FidRef> removed = fids_.Remove(request.fid);
   if (!removed.ok()) return removed.error();
-  ReleaseLocks(request.fid, **removed);
+  const FidState& state = **removed;
+  ReleaseLocks(request.fid, state);
+  if (state.opened != nullptr && state.opened->xattr != nullptr) {
+    if (Result<void> set = state.opened->xattr->Set(tree_, *state.inode); !set.ok()) return set.error();
+  }
   return p9::Rclunk{};
 }
 

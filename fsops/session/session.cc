@@ -149,13 +149,15 @@ Result<SessionImage> Session::State::Export() {
   session::Image image;
   image.msize = msize_;
   if (Result<void> saved = operations_.Save(image); !saved.ok()) return saved.error();
-  return SessionImage{.bytes = session::Serialize(image)};
+  return SessionImage{.bytes = session::Serialize(image), .lock_files = std::move(image.lock_files)};
 }
 
 Result<void> Session::State::Import(const SessionImage& bytes) {
   if (!in_flight_.Idle() || msize_ != 0) return Errno(EBUSY);
-  const Result<session::Image> image = session::Parse(bytes.bytes);
+  Result<session::Image> image = session::Parse(bytes.bytes);
   if (!image.ok()) return image.error();
+  if (!bytes.lock_files.empty() && bytes.lock_files.size() != image->locked.size()) return Errno(EINVAL);
+  image->lock_files = bytes.lock_files;
   const bool usable_msize = image->msize == 0 || image->msize >= p9::kMinMsize;
   if (!usable_msize || image->msize > options_.max_msize) return Errno(EINVAL);
   if (Result<void> restored = operations_.Restore(*image); !restored.ok()) return restored;

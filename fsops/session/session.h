@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "fsops/session/call.h"
 #include "fsops/session/options.h"
 
@@ -42,13 +43,18 @@ class Export;
 
 enum class Outcome { kAnswered, kBlocked, kWaiting };
 
-// A session as a value, for another Session to go on with: fids, their identities and open flags, msize.
+// A session as a value, for another Session to go on with: fids, their identities and open flags, attributes half read
+// or written, locks, msize.
 //
 // The bytes are versioned and checked on Import; they name files by tokens of the handle broker, so they mean something
 // only to an Export over the same broker. The tokens belong to the image: whoever has it either imports it (once) or
 // drops them.
 struct SessionImage {
   std::vector<uint8_t> bytes;
+  // One for each file of which bytes are locked, in the order of `bytes`: while it is open the locks are in force, so
+  // nobody can take them between two sessions. Descriptors cannot go everywhere (to another host, into a file): where
+  // none are given, Import locks anew.
+  std::vector<std::shared_ptr<const UniqueFd>> lock_files;
 };
 
 class Session {
@@ -76,7 +82,9 @@ class Session {
   Result<SessionImage> Export();
 
   // Takes over what `image` says. Only on a Session that has served nothing yet (EBUSY). EINVAL: not an image, or one
-  // of another version; nothing was taken over. A fid whose file cannot be had again answers ESTALE from then on.
+  // of another version; nothing was taken over. A fid whose file cannot be had again answers ESTALE from then on, and
+  // so does one that had locked what someone else has locked meanwhile (if there were no lock_files), lest its user
+  // goes on as if he still had the lock.
   Result<void> Import(const SessionImage& image);
 
  private:

@@ -312,12 +312,6 @@ TEST_F(Case26Errors, UnknownTypesAreNotSupported) {
   }
 }
 
-TEST_F(Case26Errors, WhatIsNotOfferedIsNotSupported) {
-  EXPECT_EQ(Error(client_(p9::Txattrwalk{.fid = kRoot, .newfid = 1, .name = "user.x"})), EOPNOTSUPP);
-  EXPECT_EQ(Error(client_(p9::Txattrcreate{.fid = kRoot, .name = "user.x", .attr_size = 1, .flags = 0})), EOPNOTSUPP);
-  EXPECT_EQ(Error(client_.Getattr(1)), EBADF) << "no fid was made";
-}
-
 TEST_F(Case26Errors, AReplyThatDoesNotFitIsNotBegun) {
   client_.capacity = 11;
   EXPECT_EQ(Error(client_(p9::Tmkdir{.dfid = kRoot, .name = "d", .mode = 0755, .gid = 0})), EMSGSIZE);

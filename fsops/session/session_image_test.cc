@@ -1,6 +1,7 @@
 // A session exported and imported into a fresh one, on a fresh Export over the same broker.
 
 #include <gtest/gtest.h>
+#include <sys/xattr.h>
 
 #include <memory>
 #include <random>
@@ -14,9 +15,10 @@ namespace {
 class SessionImageTest : public SessionTest {
  protected:
   // Afterwards session_ and client_ are the successor; the predecessor ends once that has taken over.
-  void HandOver() {
-    const Result<SessionImage> image = session_->Export();
+  void HandOver(bool with_lock_files = true) {
+    Result<SessionImage> image = session_->Export();
     ASSERT_TRUE(image.ok()) << Error(image);
+    if (!with_lock_files) image->lock_files.clear();
     auto next_tree = host::MakeExport(Host(), *broker_);
     auto next_session = std::make_unique<Session>(*next_tree, SessionOptions{});
     ASSERT_EQ(Error(next_session->Import(*image)), 0);
@@ -97,6 +99,111 @@ TEST_F(SessionImageTest, OpenUnlinkedFilesSurvive) {
   EXPECT_EQ(client_.Getattr(1)->nlink, 0u);
 }
 
+TEST_F(SessionImageTest, AttributesInTheMiddleOfReadingAndWriting) {
+  MakeFile("file");
+  ASSERT_EQ(setxattr(Host("file").c_str(), "trusted.x", "0123456789", 10, 0), 0);
+  ASSERT_TRUE(client_.Walk(kRoot, 1, {"file"}).ok());
+  ASSERT_TRUE(client_(p9::Txattrwalk{.fid = 1, .newfid = 2, .name = "trusted.x"}).ok());
+  ASSERT_TRUE(
+      client_(p9::Txattrcreate{.fid = 1, .name = "trusted.x", .attr_size = 6, .flags = p9::kXattrReplace}).ok());
+  ASSERT_TRUE(client_.Write(1, 0, "new").ok());
+  HandOver();
+  EXPECT_EQ(*client_.Read(2, 5, 100), "56789");
+  EXPECT_EQ(Error(client_.Write(1, 4, "xx")), EINVAL);
+  EXPECT_TRUE(client_.Write(1, 3, "est").ok());
+  HandOver();
+  EXPECT_TRUE(client_.Clunk(1).ok());
+  ASSERT_TRUE(client_.Walk(kRoot, 1, {"file"}).ok());
+  ASSERT_TRUE(client_(p9::Txattrwalk{.fid = 1, .newfid = 3, .name = "trusted.x"}).ok());
+  EXPECT_EQ(*client_.Read(3, 0, 100), "newest");
+}
+
+class SessionImageLocksTest : public SessionImageTest {
+ protected:
+  // Fids 1 and 2: the file open for both.
+  SessionImageLocksTest() {
+    MakeFile("file", "text");
+    for (const p9::Fid fid : {1u, 2u}) {
+      EXPECT_TRUE(client_.Walk(kRoot, fid, {"file"}).ok());
+      EXPECT_TRUE(client_.Open(fid, p9::kOpenReadWrite).ok());
+    }
+  }
+
+  int Lock(p9::Fid fid, uint8_t type, uint64_t start, uint64_t length, uint32_t proc_id = 1) {
+    const auto reply = client_(p9::Tlock{.fid = fid,
+                                         .type = type,
+                                         .flags = 0,
+                                         .start = start,
+                                         .length = length,
+                                         .proc_id = proc_id,
+                                         .client_id = "guest"});
+    return reply.ok() ? reply->status : -reply.error().value();
+  }
+  int HostLock(short type, off_t start, off_t length) {
+    if (!host_.ok()) host_.reset(open(Host("file").c_str(), O_RDWR));
+    struct flock lock = {};
+    lock.l_type = type;
+    lock.l_start = start;
+    lock.l_len = length;
+    return fcntl(host_.get(), F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+  }
+
+  UniqueFd host_;
+};
+
+TEST_F(SessionImageLocksTest, LocksGoOverWithoutAGap) {
+  ASSERT_EQ(Lock(1, p9::kLockWrite, 0, 10, 1), p9::kLockSuccess);
+  ASSERT_EQ(Lock(2, p9::kLockRead, 20, 10, 2), p9::kLockSuccess);
+  ASSERT_EQ(Lock(1, p9::kLockRead, 25, 10, 1), p9::kLockSuccess);
+  Result<SessionImage> image = session_->Export();
+  ASSERT_TRUE(image.ok());
+  session_.reset();
+  EXPECT_EQ(HostLock(F_RDLCK, 9, 1), EAGAIN) << "held by the image";
+  tree_ = host::MakeExport(Host(), *broker_);
+  session_ = std::make_unique<Session>(*tree_, SessionOptions{});
+  client_ = TestClient(session_.get());
+  ASSERT_EQ(Error(session_->Import(*image)), 0);
+  image->lock_files.clear();
+  EXPECT_EQ(Lock(1, p9::kLockRead, 0, 10, 2), p9::kLockBlocked);
+  EXPECT_EQ(Lock(1, p9::kLockWrite, 5, 10, 1), p9::kLockSuccess) << "the owner's own";
+  EXPECT_EQ(Lock(1, p9::kLockUnlock, 20, 10, 2), p9::kLockSuccess);
+  EXPECT_EQ(HostLock(F_WRLCK, 20, 5), 0);
+  EXPECT_EQ(HostLock(F_WRLCK, 25, 1), EAGAIN);
+  EXPECT_TRUE(client_.Clunk(1).ok());
+  EXPECT_EQ(Lock(2, p9::kLockWrite, 0, 15, 3), p9::kLockSuccess) << "clunk releases as ever";
+}
+
+TEST_F(SessionImageLocksTest, EndWithTheLastHolder) {
+  ASSERT_EQ(Lock(1, p9::kLockWrite, 0, 10), p9::kLockSuccess);
+  HandOver();
+  EXPECT_EQ(HostLock(F_WRLCK, 0, 1), EAGAIN);
+  session_.reset();
+  EXPECT_EQ(HostLock(F_WRLCK, 0, 1), 0);
+}
+
+TEST_F(SessionImageLocksTest, WithoutDescriptorsTheyAreTakenAnewAndLostOnesMakeFidsStale) {
+  ASSERT_EQ(Lock(1, p9::kLockRead, 0, 10, 1), p9::kLockSuccess);
+  ASSERT_EQ(Lock(1, p9::kLockRead, 50, 10, 1), p9::kLockSuccess);
+  ASSERT_EQ(Lock(2, p9::kLockRead, 100, 10, 2), p9::kLockSuccess);
+  HandOver(false);
+  EXPECT_EQ(HostLock(F_WRLCK, 5, 1), EAGAIN) << "taken anew";
+  Result<SessionImage> image = session_->Export();
+  ASSERT_TRUE(image.ok());
+  image->lock_files.clear();
+  session_.reset();
+  ASSERT_EQ(HostLock(F_WRLCK, 5, 1), 0);
+  tree_ = host::MakeExport(Host(), *broker_);
+  session_ = std::make_unique<Session>(*tree_, SessionOptions{});
+  client_ = TestClient(session_.get());
+  ASSERT_EQ(Error(session_->Import(*image)), 0);
+  EXPECT_EQ(Error(client_.Read(1, 0, 1)), ESTALE);
+  EXPECT_EQ(Lock(1, p9::kLockUnlock, 0, 0), -ESTALE);
+  EXPECT_EQ(HostLock(F_WRLCK, 50, 10), 0) << "nothing of that fid";
+  EXPECT_EQ(*client_.Read(2, 0, 4), "text");
+  EXPECT_EQ(HostLock(F_WRLCK, 100, 1), EAGAIN);
+  EXPECT_TRUE(client_.Clunk(1).ok());
+}
+
 TEST_F(SessionImageTest, AFidWhoseFileIsGoneIsStale) {
   MakeFile("file", "text");
   ASSERT_TRUE(client_.Walk(kRoot, 1, {"file"}).ok());
@@ -130,6 +237,11 @@ TEST_F(SessionImageTest, BrokenImagesAreRefusedWhole) {
   MakeFile("file", "text");
   ASSERT_TRUE(client_.Walk(kRoot, 1, {"file"}).ok());
   ASSERT_TRUE(client_.Open(1, p9::kOpenReadOnly).ok());
+  ASSERT_TRUE(client_(p9::Tlock{.fid = 1, .type = p9::kLockRead, .length = 10, .client_id = "guest"}).ok());
+  ASSERT_TRUE(client_.Walk(kRoot, 2, {"file"}).ok());
+  ASSERT_TRUE(client_(p9::Txattrcreate{.fid = 2, .name = "trusted.x", .attr_size = 6, .flags = 0}).ok());
+  ASSERT_TRUE(client_.Write(2, 0, "new").ok());
+  ASSERT_TRUE(client_(p9::Txattrwalk{.fid = kRoot, .newfid = 3, .name = ""}).ok());
   const SessionImage image = *session_->Export();
   const auto refused = [&](const SessionImage& broken) {
     Session fresh(*tree_, {});
