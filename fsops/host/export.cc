@@ -4,6 +4,7 @@
 
 #include "fsops/host/inode_table.h"
 #include "fsops/host/kernel.h"
+#include "fsops/host/mapping.h"
 #include "fsops/host/usage.h"
 
 namespace virtfs::host {
@@ -17,11 +18,13 @@ std::unique_ptr<Usage> MakeUsage(const ExportOptions& options) {
 
 }  // namespace
 
-Export::Export(UniqueFd proc_self_fd, HandleBroker& broker, const ExportOptions& options)
+Export::Export(UniqueFd proc_self_fd, HandleBroker& broker, const ExportOptions& options,
+               std::unique_ptr<Mapping> mapping)
     : proc_self_fd_(std::move(proc_self_fd)),
       options_(options),
+      mapping_(std::move(mapping)),
       usage_(MakeUsage(options)),
-      table_(std::make_unique<InodeTable>(broker, options.max_descriptors, usage_.get())) {}
+      table_(std::make_unique<InodeTable>(broker, options.max_descriptors, usage_.get(), mapping_.get())) {}
 
 Export::~Export() = default;
 
@@ -33,7 +36,9 @@ Result<std::unique_ptr<Export>> Export::Make(UniqueFd root, UniqueFd proc_self_f
   if (!S_ISDIR(stat.stx_mode)) return Errno(ENOTDIR);
   if (fchdir(proc_self_fd.get()) < 0) return Errno::Last();
 
-  std::unique_ptr<Export> result(new Export(std::move(proc_self_fd), broker, options));
+  Result<std::unique_ptr<Mapping>> mapping = MakeMapping(options.model, root.get());
+  if (!mapping) return mapping.error();
+  std::unique_ptr<Export> result(new Export(std::move(proc_self_fd), broker, options, *std::move(mapping)));
   result->root_is_mount_ = (stat.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
   Result<Node> node = result->Intern(std::move(root));
   if (!node) return node.error();
@@ -45,9 +50,21 @@ Result<std::unique_ptr<Export>> Export::Make(UniqueFd root, UniqueFd proc_self_f
   return result;
 }
 
+bool Export::IsHidden(const PathComponent& name) const { return mapping_ && mapping_->Reserves(name.view()); }
+
+Result<void> Export::CheckNewName(const PathComponent& name) const {
+  if (readonly()) return Errno(EROFS);
+  if (IsHidden(name)) return Errno(EINVAL);
+  return {};
+}
+
+// Under the other models whatever is made belongs to the server itself.
+Result<void> Export::Assume(const Owner& owner) const {
+  return options_.model == SecurityModel::kPassthrough ? AssumeOwner(owner) : Result<void>();
+}
+
 // Tries once more after giving up descriptors of idle Inodes if `open` finds none free.
-template <typename Opener>
-Result<UniqueFd> Export::WithDescriptor(Opener open) {
+Result<UniqueFd> Export::WithDescriptor(absl::FunctionRef<Result<UniqueFd>()> open) {
   Result<UniqueFd> fd = open();
   if (!fd && fd.error() == Errno(EMFILE) && table_->descriptors().GiveUpSome()) fd = open();
   return fd;
@@ -55,21 +72,29 @@ Result<UniqueFd> Export::WithDescriptor(Opener open) {
 
 // --- finding ---
 
-Result<Node> Export::Intern(UniqueFd fd) {
+Result<Node> Export::Intern(UniqueFd fd, const Place* place, const Kept* kept) {
   struct statx stat;
   if (Result<void> done = StatX(fd.get(), "", &stat); !done) return done.error();
   const Attributes attributes = AttributesOf(stat);
   Result<InodeRef> inode = table_->Intern(std::move(fd), KeyOf(attributes), attributes.mode & S_IFMT);
   if (!inode) return inode.error();
-  return Node{*std::move(inode), attributes};
+  Node node{*std::move(inode), attributes};
+  if (mapping_) {
+    if (Result<void> done = MapNode(node, place, kept); !done) return done.error();
+  }
+  return node;
 }
 
 Result<Node> Export::Lookup(Inode& dir, const PathComponent& name) {
+  if (IsHidden(name)) return Errno(ENOENT);
   Result<HeldDescriptor> held = dir.Hold();
   if (!held) return held.error();
+  std::shared_lock<std::shared_mutex> lock;
+  if (mapping_) lock = mapping_->Reading(dir);
   Result<UniqueFd> fd = WithDescriptor([&] { return OpenBeneath(held->get(), name.c_str(), O_PATH); });
   if (!fd) return fd.error();
-  return Intern(*std::move(fd));
+  const Place place{dir, held->get(), name};
+  return Intern(*std::move(fd), &place);
 }
 
 Result<Node> Export::Parent(Inode& dir) {
@@ -167,20 +192,25 @@ Result<std::unique_ptr<OpenFile>> Export::Open(Inode& inode, OpenFlags flags) {
   Result<UniqueFd> fd =
       flags.truncate ? ReopenEmptied(inode, held->get(), linux_flags) : Reopen(held->get(), linux_flags);
   if (!fd) return fd.error();
-  return std::make_unique<OpenFile>(*std::move(fd), InodeRef(inode), *std::move(held), flags);
+  return std::make_unique<OpenFile>(*std::move(fd), InodeRef(inode), *std::move(held), flags, mapping_.get());
 }
 
 Result<UniqueFd> Export::CreateNew(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode,
-                                   const Owner& owner) {
-  if (readonly()) return Errno(EROFS);
+                                   const Owner& owner, Kept& born) {
+  if (Result<void> valid = CheckNewName(name); !valid) return valid.error();
   Result<HeldDescriptor> held = dir.Hold();
   if (!held) return held.error();
-  if (Result<void> assumed = AssumeOwner(owner); !assumed) return assumed.error();
+  if (!mapping_) {
+    if (Result<void> assumed = Assume(owner); !assumed) return assumed.error();
+  }
   Result<UsageRoom> room = RoomFor(dir, held->get(), name);
   if (!room) return room.error();
-  flags.truncate = false;
-  Result<UniqueFd> made = WithDescriptor(
-      [&] { return OpenBeneath(held->get(), name.c_str(), LinuxFlags(flags) | O_CREAT | O_EXCL, mode & ALLPERMS); });
+  const int linux_flags = LinuxFlags(flags) & ~O_TRUNC;
+  mode &= ALLPERMS & ~options_.umask;
+  Result<UniqueFd> made =
+      mapping_ ? CreateMapped({dir, held->get(), name}, flags, linux_flags, mode, owner, born) : WithDescriptor([&] {
+        return OpenBeneath(held->get(), name.c_str(), linux_flags | O_CREAT | O_EXCL, mode);
+      });
   if (made) room->Used();
   return made;
 }
@@ -196,18 +226,20 @@ Result<CreatedFile> Export::Create(Inode& dir, const PathComponent& name, OpenFl
   // Always O_EXCL, so that the kernel opens nothing that was there: that is looked up and opened as Open does. A file
   // that comes and goes between the two has the game played again, a few times.
   for (int attempt = 0;; ++attempt) {
-    Result<UniqueFd> made = CreateNew(dir, name, flags, mode, owner);
+    Kept born;
+    Result<UniqueFd> made = CreateNew(dir, name, flags, mode, owner, born);
     if (made) {
       Result<UniqueFd> path = Reopen(made->get(), O_PATH);
       if (!path) {
         Unmake(dir, name, *std::move(made));
         return path.error();
       }
-      Result<Node> node = Intern(*std::move(path));
+      const Place place{dir, -1, name};
+      Result<Node> node = Intern(*std::move(path), &place, &born);
       if (!node) return node.error();
       Result<HeldDescriptor> held = node->inode->Hold();
       if (!held) return held.error();
-      auto file = std::make_unique<OpenFile>(*std::move(made), node->inode, *std::move(held), flags);
+      auto file = std::make_unique<OpenFile>(*std::move(made), node->inode, *std::move(held), flags, mapping_.get());
       return CreatedFile{*std::move(node), std::move(file)};
     }
     // Whoever must not make a file may still open one.

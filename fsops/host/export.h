@@ -22,6 +22,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "fsops/host/attributes.h"
@@ -75,16 +76,19 @@ struct CreatedFile {
 enum class XattrMode : uint8_t { kEither, kCreate, kReplace };
 
 class InodeTable;
+class Mapping;
 class Usage;
 class UsageRemoval;
 class UsageRoom;
+struct Kept;
+struct Place;
 
 class Export {
  public:
   // `root`: O_PATH descriptor of the tree's top, best of a detached mount of its own. `proc_self_fd`: the directory
   // /proc/self/fd of this very process (a child's is another); it becomes the process's working directory and must stay
   // that, since the system calls of extended attributes take nothing but a path. `broker` must outlive the Export.
-  // ENOTDIR: root is none.
+  // ENOTDIR: root is none. EOPNOTSUPP: the file system has no extended attributes, which mapped-xattr takes.
   static Result<std::unique_ptr<Export>> Make(UniqueFd root, UniqueFd proc_self_fd, HandleBroker& broker,
                                               const ExportOptions& options);
   ~Export();
@@ -94,14 +98,15 @@ class Export {
 
   // --- finding ---
 
-  // One openat2 and one statx; a close if the Inode was there already. ENOTDIR: `dir` is none.
+  // One openat2 and one statx; a close if the Inode was there already. (Under the mapped models more, as of all
+  // operations.) ENOTDIR: `dir` is none.
   Result<Node> Lookup(Inode& dir, const PathComponent& name);
   // "..": of the root the root itself. ENOENT: `dir` is no longer beneath the root. ENOTDIR: it is none.
   Result<Node> Parent(Inode& dir);
 
   // --- attributes: of every type of file, symlinks themselves included ---
 
-  // Exactly one statx.
+  // Exactly one statx, unless the model is a mapped one.
   Result<Attributes> Stat(Inode& inode);
   // Owner, then permissions (which a change of owner clears), size, times; stops at the first that fails. EOPNOTSUPP:
   // permissions of a symlink. `open`, where the caller has the file open, spares opening it for a new size.
@@ -111,6 +116,7 @@ class Export {
   Result<std::string> ReadLink(Inode& inode);
 
   // --- extended attributes: of every type of file that the host gives some to, POSIX ACLs among them ---
+  // (Under the mapped models which there are is the mapping's: xattr_mapping.h, file_mapping.h.)
   // A name has 1 to 255 bytes (ERANGE) without NUL (EINVAL). ENODATA: there is none of that name. EOPNOTSUPP: the file
   // system knows no such name. EPERM: not of this type of file ("user." is of regular files and directories only), or
   // beyond what this process may. Values have up to 64 KiB (E2BIG), and so has the list.
@@ -127,7 +133,8 @@ class Export {
   // Regular files and directories. Others are never opened: ELOOP for a symlink, ENXIO for devices, FIFOs and sockets.
   // EISDIR: a directory for writing.
   Result<std::unique_ptr<OpenFile>> Open(Inode& inode, OpenFlags flags);
-  // Opens `name`, which is made unless it is there and `flags` are not exclusive (EEXIST). `mode`: permissions.
+  // Opens `name`, which is made unless it is there and `flags` are not exclusive (EEXIST). `mode`: permissions. EINVAL,
+  // here and wherever a name is made: mapped-file needs it for itself.
   Result<CreatedFile> Create(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
 
   // To lock bytes of `inode`, which may be whatever Open opens. `access`: kRead for read locks, kWrite for write locks,
@@ -179,21 +186,30 @@ class Export {
   const Usage* usage() const { return usage_.get(); }
 
  private:
-  Export(UniqueFd proc_self_fd, HandleBroker& broker, const ExportOptions& options);
+  Export(UniqueFd proc_self_fd, HandleBroker& broker, const ExportOptions& options, std::unique_ptr<Mapping> mapping);
 
-  template <typename Opener>
-  Result<UniqueFd> WithDescriptor(Opener open);
+  Result<UniqueFd> WithDescriptor(absl::FunctionRef<Result<UniqueFd>()> open);
   Result<UniqueFd> Reopen(int fd, int flags);
-  Result<Node> Intern(UniqueFd fd);
+  // `place`: where it was found, under the mapping's lock; null: by other means. `kept`: what is kept of it, where that
+  // is known already. Both are of a mapped model.
+  Result<Node> Intern(UniqueFd fd, const Place* place = nullptr, const Kept* kept = nullptr);
   Result<void> CheckBeneathRoot(int dir);
-  Result<UniqueFd> CreateNew(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
+  // `born`: of a mapped model, what is then kept of the file.
+  Result<UniqueFd> CreateNew(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner,
+                             Kept& born);
+  // `made` has become `name` and cannot be kept.
+  void Unmake(Inode& dir, const PathComponent& name, UniqueFd made);
+  Result<void> CheckNewName(const PathComponent& name) const;
+  bool IsHidden(const PathComponent& name) const;
+  Result<void> Assume(const Owner& owner) const;
+  Result<std::string> HostXattrName(const Inode& inode, std::string_view name, bool change) const;
+  Result<void> SetOwnerAndMode(int fd, const AttributeChange& change);
   Result<void> Truncate(const Inode& inode, int fd, uint64_t size, const OpenFile* open);
   template <typename Maker>
   Result<Attributes> MakeEntry(Inode& dir, const PathComponent& name, const Owner& owner, Maker make);
   // `only`, where given: if it is still that file.
   Result<void> Remove(Inode& dir, const PathComponent& name, int flags, Inode* only = nullptr);
-  // `made` has become `name` and cannot be kept.
-  void Unmake(Inode& dir, const PathComponent& name, UniqueFd made);
+
   // What is limited (export_usage.cc). Where nothing is counted these do nothing.
   Result<void> CountTree();
   // For a new file of `size` bytes in `dir`, which `fd` refers to. EEXIST rather than ENOSPC if the name is taken.
@@ -202,11 +218,26 @@ class Export {
   Result<UsageRemoval> PrepareRemoval(Inode& dir, const PathComponent& name, Inode* file = nullptr);
   // Reopen with O_TRUNC.
   Result<UniqueFd> ReopenEmptied(const Inode& inode, int fd, int flags);
+
+  // The mapped models' ways (export_mapped.cc).
+  Result<void> MapNode(Node& node, const Place* place, const Kept* kept);
+  Result<Kept> Born(const Place& at, uint32_t mode, uint64_t device, const Owner& owner);
+  Result<UniqueFd> MakeHostFile(const Place& at, int flags, std::string_view content, const Kept& born);
+  Result<UniqueFd> MakeHostDirectory(const Place& at, const Kept& born);
+  Result<Attributes> MakeMapped(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device,
+                                const Owner& owner, std::string_view content = {});
+  Result<Attributes> MakeMappedNode(Inode& dir, const PathComponent& name, uint32_t mode, uint64_t device,
+                                    const Owner& owner);
+  Result<UniqueFd> CreateMapped(const Place& at, OpenFlags flags, int linux_flags, uint32_t mode, const Owner& owner,
+                                Kept& born);
+  Result<void> SetMapped(Inode& inode, int fd, const AttributeChange& change);
+  Result<std::string> ReadStandIn(Inode& inode);
   Result<void> CheckSame(Inode& dir, const PathComponent& name, const HeldDescriptor& file);
 
   const UniqueFd proc_self_fd_;
   const ExportOptions options_;
-  const std::unique_ptr<Usage> usage_;  // null: nothing is counted
+  const std::unique_ptr<Mapping> mapping_;  // null unless the model is a mapped one; before table_, which tells it
+  const std::unique_ptr<Usage> usage_;      // null: nothing is counted
   const std::unique_ptr<InodeTable> table_;
   bool root_is_mount_ = false;  // then the kernel itself keeps ".." inside
   InodeRef root_;               // after table_: released first

@@ -6,6 +6,7 @@
 
 #include "fsops/host/export.h"
 #include "fsops/host/kernel.h"
+#include "fsops/host/mapping.h"
 #include "fsops/host/usage.h"
 
 namespace virtfs::host {
@@ -47,6 +48,7 @@ Result<void> TouchCtime(int fd) {
 Result<Attributes> Export::Stat(Inode& inode) {
   Result<HeldDescriptor> held = inode.Hold();
   if (!held) return held.error();
+  if (mapping_) return mapping_->Stat(inode, held->get());
   struct statx stat;
   if (Result<void> done = StatX(held->get(), "", &stat); !done) return done.error();
   return AttributesOf(stat);
@@ -66,15 +68,7 @@ Result<void> Export::SetAttributes(Inode& inode, const AttributeChange& change, 
   if (!held) return held.error();
   const int fd = held->get();
 
-  if (change.uid || change.gid) {
-    const int done = fchownat(fd, "", change.uid.value_or(kNoId), change.gid.value_or(kNoId), AT_EMPTY_PATH);
-    if (done < 0) return Errno::Last();
-  }
-  if (change.mode) {
-    // fchmod refuses O_PATH; the link in /proc is followed to the file itself, whatever its type.
-    const int done = fchmodat(proc_self_fd_.get(), DescriptorName(fd).c_str(), *change.mode & ALLPERMS, 0);
-    if (done < 0) return Errno::Last();
-  }
+  if (Result<void> done = mapping_ ? SetMapped(inode, fd, change) : SetOwnerAndMode(fd, change); !done) return done;
   if (change.size) {
     if (Result<void> done = Truncate(inode, fd, *change.size, open); !done) return done;
   }
@@ -82,6 +76,20 @@ Result<void> Export::SetAttributes(Inode& inode, const AttributeChange& change, 
     return SetTimes(fd, change.atime, change.mtime);
   }
   if (change.touch_ctime && !change.uid && !change.gid && !change.mode && !change.size) return TouchCtime(fd);
+  return {};
+}
+
+Result<void> Export::SetOwnerAndMode(int fd, const AttributeChange& change) {
+  if (change.uid || change.gid) {
+    const int done = fchownat(fd, "", change.uid.value_or(kNoId), change.gid.value_or(kNoId), AT_EMPTY_PATH);
+    const bool ignored = done < 0 && errno == EPERM && options_.model == SecurityModel::kNone;
+    if (done < 0 && !ignored) return Errno::Last();
+  }
+  if (change.mode) {
+    // fchmod refuses O_PATH; the link in /proc is followed to the file itself, whatever its type.
+    const int done = fchmodat(proc_self_fd_.get(), DescriptorName(fd).c_str(), *change.mode & ALLPERMS, 0);
+    if (done < 0) return Errno::Last();
+  }
   return {};
 }
 
@@ -123,6 +131,7 @@ Result<FileSystemStatus> Export::StatFileSystem(Inode& inode) {
 
 Result<std::string> Export::ReadLink(Inode& inode) {
   if (!S_ISLNK(inode.type())) return Errno(EINVAL);
+  if (inode.stands_in()) return ReadStandIn(inode);
   Result<HeldDescriptor> held = inode.Hold();
   if (!held) return held.error();
   char target[PATH_MAX];

@@ -6,22 +6,16 @@
 #include <linux/limits.h>
 #include <sys/xattr.h>
 
-#include <cstring>
-
 #include "fsops/host/export.h"
 #include "fsops/host/kernel.h"
+#include "fsops/host/mapping.h"
 
 namespace virtfs::host {
 namespace {
 
 static_assert(XATTR_LIST_MAX == XATTR_SIZE_MAX);
 
-// What Linux says of names that it does not look at further.
-Result<void> CheckName(std::string_view name) {
-  if (name.empty() || name.size() > XATTR_NAME_MAX) return Errno(ERANGE);
-  if (name.find('\0') != name.npos) return Errno(EINVAL);
-  return {};
-}
+bool IsAcl(std::string_view name) { return name == "system.posix_acl_access" || name == "system.posix_acl_default"; }
 
 // What `read(buffer, size)` gives. No size is asked for beforehand, since it may change: nearly everything fits into a
 // small buffer, and the kernel's own limit into a large one.
@@ -41,41 +35,66 @@ Result<std::string> ReadAll(Reader read) {
 
 }  // namespace
 
+// The errors of names are those of Linux, which looks no further then.
+Result<std::string> Export::HostXattrName(const Inode& inode, std::string_view name, bool change) const {
+  if (name.empty() || name.size() > XATTR_NAME_MAX) return Errno(ERANGE);
+  if (name.find('\0') != name.npos) return Errno(EINVAL);
+  if (!mapping_) return std::string(name);
+  // The regular file has them, but what it stands for would not.
+  if (inode.stands_in() && name.starts_with("user.")) return Errno(change ? EPERM : ENODATA);
+  return mapping_->XattrName(name, change);
+}
+
 Result<std::string> Export::GetXattr(Inode& inode, std::string_view name) {
-  if (Result<void> valid = CheckName(name); !valid) return valid.error();
+  const Result<std::string> host_name = HostXattrName(inode, name, false);
+  if (!host_name) return host_name.error();
   Result<HeldDescriptor> held = inode.Hold();
   if (!held) return held.error();
   const DescriptorName path(held->get());
-  const std::string text(name);
-  return ReadAll([&](char* to, size_t size) { return getxattr(path.c_str(), text.c_str(), to, size); });
+  return ReadAll([&](char* to, size_t size) { return getxattr(path.c_str(), host_name->c_str(), to, size); });
 }
 
 Result<std::string> Export::ListXattr(Inode& inode) {
   Result<HeldDescriptor> held = inode.Hold();
   if (!held) return held.error();
   const DescriptorName path(held->get());
-  return ReadAll([&](char* to, size_t size) { return listxattr(path.c_str(), to, size); });
+  Result<std::string> list = ReadAll([&](char* to, size_t size) { return listxattr(path.c_str(), to, size); });
+  if (!list || !mapping_) return list;
+  std::string seen;
+  for (size_t at = 0; at < list->size();) {
+    const std::string_view host_name(list->c_str() + at);
+    at += host_name.size() + 1;
+    const std::string_view name = mapping_->GuestXattrName(host_name);
+    if (name.empty() || (inode.stands_in() && name.starts_with("user."))) continue;
+    seen.append(name).push_back('\0');
+  }
+  return seen;
 }
 
 Result<void> Export::SetXattr(Inode& inode, std::string_view name, std::span<const uint8_t> value, XattrMode mode) {
   if (readonly()) return Errno(EROFS);
-  if (Result<void> valid = CheckName(name); !valid) return valid;
+  const Result<std::string> host_name = HostXattrName(inode, name, true);
+  if (!host_name) return host_name.error();
   Result<HeldDescriptor> held = inode.Hold();
   if (!held) return held.error();
   int flags = 0;
   if (mode == XattrMode::kCreate) flags = XATTR_CREATE;
   if (mode == XattrMode::kReplace) flags = XATTR_REPLACE;
-  const std::string text(name);
-  return Done(setxattr(DescriptorName(held->get()).c_str(), text.c_str(), value.data(), value.size(), flags));
+  return Done(setxattr(DescriptorName(held->get()).c_str(), host_name->c_str(), value.data(), value.size(), flags));
 }
 
 Result<void> Export::RemoveXattr(Inode& inode, std::string_view name) {
   if (readonly()) return Errno(EROFS);
-  if (Result<void> valid = CheckName(name); !valid) return valid;
+  const Result<std::string> host_name = HostXattrName(inode, name, true);
+  if (!host_name) return host_name.error();
   Result<HeldDescriptor> held = inode.Hold();
   if (!held) return held.error();
-  const std::string text(name);
-  return Done(removexattr(DescriptorName(held->get()).c_str(), text.c_str()));
+  if (removexattr(DescriptorName(held->get()).c_str(), host_name->c_str()) < 0) {
+    // A file without an ACL is as good as one whose ACL was removed: so it is with the host's own.
+    if (mapping_ && errno == ENODATA && IsAcl(name)) return {};
+    return Errno::Last();
+  }
+  return {};
 }
 
 }  // namespace virtfs::host

@@ -58,8 +58,12 @@ class Inode {
   Inode& operator=(const Inode&) = delete;
 
   const InodeKey& key() const { return key_; }
-  mode_t type() const { return type_; }  // S_IFREG ...; a file never changes its type
-  bool is_directory() const { return S_ISDIR(type_); }
+  // S_IFREG ...: what it is for the guest. A file never changes its type, but under a mapped model (mapping.h), where
+  // this is what was last seen.
+  mode_t type() const { return type_.load(std::memory_order_relaxed) & S_IFMT; }
+  bool is_directory() const { return S_ISDIR(type()); }
+  // It is a regular file on the host that stands for a file of another type.
+  bool stands_in() const { return (type_.load(std::memory_order_relaxed) & kStandsIn) != 0; }
 
   // Of the Export; null: it counts nothing.
   Usage* usage() const;
@@ -69,9 +73,12 @@ class Inode {
 
  private:
   friend class DescriptorCache;
+  friend class Export;
   friend class HeldDescriptor;
   friend class InodeRef;
   friend class InodeTable;
+
+  static constexpr uint16_t kStandsIn = 1;
 
   // state_: descriptor (32 bits) | kRecent | number of holders (31 bits). One word, so that taking the descriptor away
   // (only from nobody) and holding it exclude each other without a lock.
@@ -91,15 +98,18 @@ class Inode {
   // The descriptor with one more holder, or -1 if there is none now.
   int TryHold();
   void Unhold() { state_.fetch_sub(1, std::memory_order_release); }
+  void SetType(mode_t type, bool stands_in) {
+    type_.store(static_cast<uint16_t>((type & S_IFMT) | (stands_in ? kStandsIn : 0)), std::memory_order_relaxed);
+  }
   // False if the last reference has gone already.
   bool TryRef();
   void Unref();
 
   std::atomic<uint64_t> state_;
   std::atomic<uint32_t> references_{1};
-  uint32_t slot_ = kNoSlot;  // DescriptorCache, under its lock
-  const uint16_t type_;
-  bool has_token_ = false;  // written by the one evictor before it takes the descriptor away
+  uint32_t slot_ = kNoSlot;     // DescriptorCache, under its lock
+  std::atomic<uint16_t> type_;  // S_IFMT | kStandsIn
+  bool has_token_ = false;      // written by the one evictor before it takes the descriptor away
   InodeTable* const table_;
   const InodeKey key_;
   HandleToken token_{};

@@ -134,6 +134,7 @@ Result<HeldDescriptor> InodeTable::Revive(Inode& inode, UniqueFd&& fresh) {
 }
 
 void InodeTable::Destroy(Inode* inode) {
+  if (mapping_ != nullptr) mapping_->Forget(*inode);
   const size_t hash = Hash(inode->key_);
   {
     Shard& shard = ShardOf(hash);

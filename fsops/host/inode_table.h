@@ -15,20 +15,22 @@
 #include "fsops/host/descriptor_cache.h"
 #include "fsops/host/handle_broker.h"
 #include "fsops/host/inode.h"
+#include "fsops/host/mapping.h"
 
 namespace virtfs::host {
 
 class InodeTable {
  public:
-  // `usage` may be null, else it outlives this.
-  InodeTable(HandleBroker& broker, size_t max_descriptors, Usage* usage)
-      : usage_(usage), descriptors_(broker, max_descriptors, usage) {}
+  // `usage` and `mapping`, which gets to know every Inode that is destroyed, may be null, else they outlive this.
+  InodeTable(HandleBroker& broker, size_t max_descriptors, Usage* usage, Mapping* mapping)
+      : usage_(usage), mapping_(mapping), descriptors_(broker, max_descriptors, usage) {}
   ~InodeTable();
 
   // The Inode of the file that O_PATH descriptor `fd` refers to and that `key` and `type` (S_IFMT) describe.
   Result<InodeRef> Intern(UniqueFd fd, const InodeKey& key, mode_t type);
 
   Usage* usage() const { return usage_; }
+
   DescriptorCache& descriptors() { return descriptors_; }
   size_t size() const { return size_.load(std::memory_order_relaxed); }
 
@@ -59,6 +61,7 @@ class InodeTable {
   void Destroy(Inode* inode);
 
   Usage* const usage_;
+  Mapping* const mapping_;
   DescriptorCache descriptors_;
   std::atomic<size_t> size_{0};
   std::array<Shard, 64> shards_;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "fsops/host/kernel.h"
+#include "fsops/host/mapping.h"
 
 namespace virtfs::host {
 namespace {
@@ -79,7 +80,11 @@ Result<void> OpenFile::ReadDirectory(uint64_t cookie, size_t buffer_size,
       entry.ino = Load<uint64_t>(record);
       entry.cookie = Load<uint64_t>(record + 8);
       entry.type = DTTOIF(record[kTypeAt]);
-      if (entry.type == 0) entry.type = TypeOf(record + kNameAt);
+      if (mapping_ != nullptr && mapping_->Reserves(entry.name)) {
+        position_ = entry.cookie;
+        continue;
+      }
+      entry.type = TypeOf(entry);
       if (!visit(entry)) {
         positioned_ = false;
         return {};
@@ -87,15 +92,20 @@ Result<void> OpenFile::ReadDirectory(uint64_t cookie, size_t buffer_size,
       visited = true;
       position_ = entry.cookie;
     }
-    left -= static_cast<size_t>(size);
+    // Nothing visited would be taken for the end.
+    if (visited) left -= std::min(left, static_cast<size_t>(size));
   }
   return {};
 }
 
-// For the file systems whose directories do not say.
-mode_t OpenFile::TypeOf(const char* name) const {
-  struct statx stat;
-  return StatX(fd_.get(), name, &stat) ? stat.stx_mode & S_IFMT : 0;
+mode_t OpenFile::TypeOf(const DirectoryEntry& entry) const {
+  mode_t type = entry.type;
+  if (type == 0) {
+    // A file system whose directories do not say.
+    struct statx stat;
+    if (StatX(fd_.get(), entry.name.data(), &stat)) type = stat.stx_mode & S_IFMT;
+  }
+  return mapping_ != nullptr && type == S_IFREG ? 0 : type;
 }
 
 Result<void> OpenFile::Sync(bool data_only) { return Done(data_only ? fdatasync(fd_.get()) : fsync(fd_.get())); }

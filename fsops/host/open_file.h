@@ -40,16 +40,19 @@ struct DirectoryEntry {
   std::string_view name;  // "." and ".." are among them
   uint64_t ino = 0;       // on the directory's own device; of a mount point, that of what is mounted over
   uint64_t cookie = 0;    // where the *next* entry is: the argument that continues behind this one
-  mode_t type = 0;        // S_IFREG ...; 0: it vanished before it could be asked
+  mode_t type = 0;  // S_IFREG ...; 0: it vanished before it could be asked, or it is a regular file that may stand
+                    // for another type (mapping.h)
 };
+
+class Mapping;
 
 class OpenFile {
  public:
   // The smallest buffer that can hold any entry.
   static constexpr size_t kMinDirectoryBuffer = 280;
 
-  OpenFile(UniqueFd fd, InodeRef inode, HeldDescriptor held, OpenFlags flags)
-      : fd_(std::move(fd)), inode_(std::move(inode)), held_(std::move(held)), flags_(flags) {}
+  OpenFile(UniqueFd fd, InodeRef inode, HeldDescriptor held, OpenFlags flags, const Mapping* mapping)
+      : fd_(std::move(fd)), inode_(std::move(inode)), held_(std::move(held)), flags_(flags), mapping_(mapping) {}
 
   Inode& inode() const { return *inode_; }
   OpenFlags flags() const { return flags_; }
@@ -75,14 +78,16 @@ class OpenFile {
 
   static constexpr size_t kDirectoryPiece = 32 << 10;  // on the stack
 
-  mode_t TypeOf(const char* name) const;
+  // Of what the kernel says.
+  mode_t TypeOf(const DirectoryEntry& entry) const;
 
   UniqueFd fd_;
   InodeRef inode_;
   HeldDescriptor held_;  // after inode_: released before the reference
   OpenFlags flags_;
-  std::mutex mutex_;       // of the two below
-  uint64_t position_ = 0;  // the cookie at which the kernel stands
+  const Mapping* const mapping_;  // null: the host's own types and names are the guest's
+  std::mutex mutex_;              // of the two below
+  uint64_t position_ = 0;         // the cookie at which the kernel stands
   bool positioned_ = true;
 };
 
