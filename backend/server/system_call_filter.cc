@@ -1,18 +1,15 @@
 #include "backend/server/system_call_filter.h"
 
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <cerrno>
-#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -70,7 +67,7 @@ constexpr Allowed kAllowed[] = {
 // With the low half of one argument and-ed with `mask` being one of `values`.
 struct AllowedIf {
   int number;
-  uint32_t argument;
+  unsigned argument;
   uint32_t mask;
   std::vector<uint32_t> values;
   const char* why;
@@ -78,7 +75,6 @@ struct AllowedIf {
 
 constexpr uint32_t kWhole = UINT32_MAX;
 
-// In front of the others, as they are looked through at each such call; the kernel remembers those of kAllowed.
 std::vector<AllowedIf> AllowedWithArguments() {
   return {
       {SYS_ioctl, 1, 0xff00, {'G' << 8, 'E' << 8}, "gntdev and evtchn, whose requests have these letters"},
@@ -91,81 +87,61 @@ std::vector<AllowedIf> AllowedWithArguments() {
   };
 }
 
-#if defined(__x86_64__)
-constexpr uint32_t kMachine = AUDIT_ARCH_X86_64;
-#elif defined(__aarch64__)
-constexpr uint32_t kMachine = AUDIT_ARCH_AARCH64;
-#else
-#error "write this machine's AUDIT_ARCH here"
-#endif
-
-class Program {
+// Collects libseccomp's errors: the first one counts.
+class Filter {
  public:
-  // Kills unless the call is of this very machine: other ABIs number theirs otherwise.
-  Program() {
-    Load(offsetof(seccomp_data, arch));
-    Add(BPF_JMP | BPF_JEQ | BPF_K, kMachine, 1, 0);
-    Return(SECCOMP_RET_KILL_PROCESS);
-    LoadNumber();
-#ifdef __x86_64__
-    constexpr uint32_t kX32 = 0x40000000;
-    Add(BPF_JMP | BPF_JGE | BPF_K, kX32, 0, 1);
-    Return(SECCOMP_RET_KILL_PROCESS);
-#endif
+  Filter() : context_(seccomp_init(SCMP_ACT_KILL_PROCESS)), error_(context_ == nullptr ? -ENOMEM : 0) {
+    // A balanced tree: as few comparisons for the last call of the list as for the first.
+    if (error_ == 0) Keep(seccomp_attr_set(context_, SCMP_FLTATR_CTL_OPTIMIZE, 2));
+    // Calls of the machine's other ABIs, which number theirs otherwise.
+    if (error_ == 0) Keep(seccomp_attr_set(context_, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS));
   }
+  ~Filter() { seccomp_release(context_); }
+  Filter(const Filter&) = delete;
+  Filter& operator=(const Filter&) = delete;
 
-  void Allow(int number) { Answer(number, SECCOMP_RET_ALLOW); }
   void Answer(int number, uint32_t action) {
-    Add(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(number), 0, 1);
-    Return(action);
+    if (error_ == 0) Keep(seccomp_rule_add_exact_array(context_, action, number, 0, nullptr));
   }
+  void Allow(int number) { Answer(number, SCMP_ACT_ALLOW); }
   void Allow(const AllowedIf& call) {
-    // number, load, and, two for each value, kill.
-    const auto rest = static_cast<uint8_t>(2 + 2 * call.values.size() + 1);
-    Add(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(call.number), 0, rest);
-    // Little-endian: the low half comes first.
-    Load(offsetof(seccomp_data, args) + call.argument * sizeof(seccomp_data::args[0]));
-    Add(BPF_ALU | BPF_AND | BPF_K, call.mask, 0, 0);
     for (const uint32_t value : call.values) {
-      Add(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-      Return(SECCOMP_RET_ALLOW);
+      const scmp_arg_cmp comparison = {call.argument, SCMP_CMP_MASKED_EQ, call.mask, value};
+      if (error_ == 0) Keep(seccomp_rule_add_exact_array(context_, SCMP_ACT_ALLOW, call.number, 1, &comparison));
     }
-    Return(SECCOMP_RET_KILL_PROCESS);
   }
-  void Return(uint32_t action) { Add(BPF_RET | BPF_K, action, 0, 0); }
-
-  // False, with errno.
-  bool Install() {
-    sock_fprog program{.len = static_cast<unsigned short>(code_.size()), .filter = code_.data()};
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
+  // 0, or an errno.
+  int Install() {
+    if (error_ == 0) Keep(seccomp_load(context_));
+    return -error_;
   }
 
  private:
-  void Load(size_t offset) { Add(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset), 0, 0); }
-  void LoadNumber() { Load(offsetof(seccomp_data, nr)); }
-  void Add(int code, uint32_t k, uint8_t if_true, uint8_t if_false) {
-    code_.push_back({.code = static_cast<uint16_t>(code), .jt = if_true, .jf = if_false, .k = k});
+  void Keep(int error) {
+    if (error < 0) error_ = error;
   }
 
-  std::vector<sock_filter> code_;
+  const scmp_filter_ctx context_;
+  int error_;
 };
 
 }  // namespace
 
 absl::Status ForbidOtherSystemCalls() {
+  Filter filter;
   const std::vector<AllowedIf> with_arguments = AllowedWithArguments();
-  Program program;
-  for (const AllowedIf& call : with_arguments) program.Allow(call);
+  for (const AllowedIf& call : with_arguments) filter.Allow(call);
   // Its flags lie in memory, where a filter cannot look; the C library then uses clone.
-  program.Answer(SYS_clone3, SECCOMP_RET_ERRNO | ENOSYS);
-  for (const Allowed& call : kAllowed) program.Allow(call.number);
+  filter.Answer(SYS_clone3, SCMP_ACT_ERRNO(ENOSYS));
+  for (const Allowed& call : kAllowed) filter.Allow(call.number);
   for (const host::SystemCall& call : host::kSystemCalls) {
-    bool narrowed = false;
-    for (const AllowedIf& other : with_arguments) narrowed = narrowed || other.number == call.number;
-    if (!narrowed) program.Allow(call.number);
+    const bool narrowed = std::any_of(with_arguments.begin(), with_arguments.end(),
+                                      [&](const AllowedIf& other) { return other.number == call.number; });
+    if (!narrowed) filter.Allow(call.number);
   }
-  program.Return(SECCOMP_RET_KILL_PROCESS);
-  if (!program.Install()) return absl::ErrnoToStatus(errno, "cannot restrict its system calls");
+  if (const int error = filter.Install(); error != 0) {
+    return absl::ErrnoToStatus(error, "cannot restrict its system calls");
+  }
   return absl::OkStatus();
 }
 
