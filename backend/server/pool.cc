@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <system_error>
 
+#include "protocol/codec.h"
 #include "protocol/messages.h"
 
 namespace virtfs::backend {
@@ -27,8 +28,13 @@ uint32_t Processors() {
   return static_cast<uint32_t>(CPU_COUNT(&set));
 }
 
-// Served by the session alone, without a file system.
-bool CannotBlock(const Request& request) { return request.type == p9::Tflush::kType; }
+// Served by the session alone, without a file system, or not at all.
+bool CannotBlock(const Request& request) { return request.type == p9::Tflush::kType || request.refused; }
+
+// What makes an end of requests is let in however many there are.
+bool MakesRoom(const Request& request) {
+  return request.type == p9::Tflush::kType || request.type == p9::Tclunk::kType;
+}
 
 void Pause() {
 #if defined(__x86_64__)
@@ -47,6 +53,9 @@ Pool::Pool(Transport& transport, EventChannel& events, Service& service, const P
       workers_(std::max(Processors(), 2u)),
       // With one processor nobody can send anything while we look.
       policy_(Processors() > 1 ? options.poll : 0us),
+      max_requests_(options.max_requests != 0 ? options.max_requests : transport.slots()),
+      throttle_(options.operations, options.bytes, Clock::now()),
+      throttled_(throttle_.limits()),
       bound_(std::max(options.threads, 2u)),
       takes_left_(transport.slots()) {}
 
@@ -170,6 +179,7 @@ Pool::Look Pool::TakeFromRing(Request*& request) {
   bool wake = false;
   {
     std::lock_guard leading(lead_);
+    if (throttled_ && !stopping_ && Debt(Clock::now()) > 0ns) return Look::kNothing;
     if (faulted_ || (stopping_ && takes_left_-- <= 0)) return Look::kOver;
     switch (transport_.Take(request)) {
       case Transport::Taken::kAnswered:
@@ -182,6 +192,12 @@ Pool::Look Pool::TakeFromRing(Request*& request) {
       case Transport::Taken::kRequest:
         ++takes_;
         service_.Arrive(*request);
+        request->refused = requests_ >= max_requests_ && !MakesRoom(*request);
+        if (!request->refused) ++requests_;
+        if (throttled_) {
+          throttle_.SpendOperation();
+          (void)Debt(Clock::now());
+        }
         if (!MayServe(*request)) {
           PutAside(*request);
           return Look::kAgain;
@@ -199,6 +215,19 @@ Pool::Look Pool::TakeFromRing(Request*& request) {
   return Look::kFound;
 }
 
+// How long the ring is to be left alone. With lead_ held.
+std::chrono::nanoseconds Pool::Debt(Clock::time_point now) {
+  throttle_.SpendBytes(moved_bytes_.exchange(0));
+  const std::chrono::nanoseconds debt = throttle_.Wait(now);
+  if (debt > 0ns) reads_on_ = (now + debt).time_since_epoch().count();
+  return debt;
+}
+
+// Whether it is known that nobody reads the ring now.
+bool Pool::Owes() const {
+  return throttled_ && !stopping_ && !faulted_ && Clock::now().time_since_epoch().count() < reads_on_;
+}
+
 void Pool::PutAside(Request& request) {
   std::lock_guard lock(mutex_);
   backlog_.push_back(&request);
@@ -210,9 +239,11 @@ void Pool::PutAside(Request& request) {
 bool Pool::NeedsAnother() {
   if (waking_) return false;
   const bool several = total_ - idle_ < workers_ || mean_serve_ns_.load(std::memory_order_relaxed) > kLongServeNs;
-  if (several && (backlog_count_ > 0 || transport_.Waiting() || !transport_.Sleepable())) return true;
+  const bool owes = Owes();
+  if (several && backlog_count_ > 0) return true;
+  if (several && !owes && (transport_.Waiting() || !transport_.Sleepable())) return true;
   if (idle_ == 0) return total_ < bound_;
-  return !timekeeper_ && (!several || parked_count_ > 0);
+  return !timekeeper_ && (!several || owes || parked_count_ > 0);
 }
 
 // The first call of the backlog, or one that is parked and due.
@@ -222,17 +253,25 @@ Request* Pool::TakeAside() {
   {
     std::lock_guard lock(mutex_);
     if (!backlog_.empty()) {
-      if (!MayServe(*backlog_.front())) return nullptr;
-      request = backlog_.front();
-      backlog_.pop_front();
-      --backlog_count_;
+      if (MayServe(*backlog_.front())) {
+        request = backlog_.front();
+        backlog_.pop_front();
+        --backlog_count_;
+      } else {
+        request = TakeCancelled();
+      }
     } else if (!stopping_ && !faulted_) {
       const Clock::time_point now = Clock::now();
       const auto due = std::find_if(parked_.begin(), parked_.end(), [now](Request* r) { return r->retry_at <= now; });
-      if (due == parked_.end() || !MayServe(**due)) return nullptr;
-      request = *due;
-      parked_.erase(due);
-      --parked_count_;
+      if (due != parked_.end()) {
+        if (MayServe(**due)) {
+          request = *due;
+          parked_.erase(due);
+          --parked_count_;
+        } else {
+          request = TakeCancelled();
+        }
+      }
     }
   }
   if (request == nullptr) return nullptr;
@@ -246,9 +285,34 @@ Request* Pool::TakeAside() {
   return request;
 }
 
+// For the last thread: of what is put aside or parked, one that a Tflush has cancelled, so that serving it is nothing
+// but answering it. It counts as active. With mutex_ held.
+Request* Pool::TakeCancelled() {
+  const uint64_t flushes = flushes_;
+  if (flushes == flushes_looked_) return nullptr;
+  const auto cancelled = [this](Request* request) { return service_.Cancelled(*request); };
+  Request* request = nullptr;
+  if (const auto in = std::find_if(backlog_.begin(), backlog_.end(), cancelled); in != backlog_.end()) {
+    request = *in;
+    backlog_.erase(in);
+    --backlog_count_;
+  } else if (const auto in = std::find_if(parked_.begin(), parked_.end(), cancelled);
+             in != parked_.end() && !stopping_) {
+    request = *in;
+    parked_.erase(in);
+    --parked_count_;
+  }
+  if (request == nullptr) {
+    flushes_looked_ = flushes;
+  } else {
+    ++active_;
+  }
+  return request;
+}
+
 // Looks at the ring for a moment, if that is worthwhile. True: there is something. One thread at a time does so.
 bool Pool::Poll() {
-  if (!policy_.Worthwhile() || polling_.exchange(true)) return false;
+  if (!policy_.Worthwhile() || Owes() || polling_.exchange(true)) return false;
   const Clock::time_point start = Clock::now();
   bool found = false;
   Clock::time_point now = start;
@@ -272,6 +336,8 @@ void Pool::Sleep(bool wanted) {
     // Now that it counts as idle: who puts something aside or stops the pool after this looks will wake it.
     if (stopping_ || faulted_) {
       if (backlog_count_ == 0 || HasRoom()) break;
+    } else if (wanted && Owes()) {
+      unwatched_ = true;
     } else if (wanted) {
       std::lock_guard leading(lead_);
       if (!transport_.Sleepable()) break;
@@ -311,6 +377,11 @@ int Pool::Timeout() {
                                         [](Request* a, Request* b) { return a->retry_at < b->retry_at; });
     timeout = std::max(std::chrono::ceil<std::chrono::milliseconds>((*first)->retry_at - Clock::now()), 0ms);
   }
+  if (Owes()) {
+    const Clock::time_point reads_on{Clock::duration(reads_on_)};
+    const auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(reads_on - Clock::now()), 0ms);
+    timeout = timeout < 0ms ? left : std::min(timeout, left);
+  }
   // Somebody is at work, perhaps without an event being asked for.
   if (idle_ < total_) timeout = timeout < 0ms ? kTick : std::min(timeout, kTick);
   return static_cast<int>(timeout.count());
@@ -318,7 +389,9 @@ int Pool::Timeout() {
 
 // Whether something waits that nobody took since `takes_before`, or a parked call is due.
 bool Pool::Stalled(uint64_t takes_before) {
-  if (takes_ == takes_before && (transport_.Waiting() || backlog_count_ > 0)) return true;
+  // Asleep while the guest owed: somebody is to ask for an event, or to find what has come.
+  if (unwatched_ && !Owes() && unwatched_.exchange(false)) return true;
+  if (takes_ == takes_before && ((transport_.Waiting() && !Owes()) || backlog_count_ > 0)) return true;
   if (parked_count_ == 0 || !HasRoom()) return false;
   std::lock_guard lock(mutex_);
   const Clock::time_point now = Clock::now();
@@ -342,7 +415,7 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
 
   const uint64_t flushes_before = flushes_;
   const Clock::time_point start = Clock::now();
-  const Outcome outcome = service_.Serve(request);
+  const Outcome outcome = request.refused ? Refuse(request) : service_.Serve(request);
   // One that took very long alone says nothing of the others.
   const int64_t took = std::min(std::chrono::nanoseconds(Clock::now() - start).count(), 4 * kLongServeNs);
   const int64_t mean = mean_serve_ns_.load(std::memory_order_relaxed);
@@ -350,6 +423,7 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
 
   switch (outcome) {
     case Outcome::kAnswered:
+      if (throttled_) moved_bytes_ += request.data.size() + request.payload_size;
       // The guest may send its next request as soon as it sees this reply; we look at the ring then, so no event.
       if (lead_.try_lock()) {
         transport_.Busy();
@@ -366,7 +440,16 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
   }
 }
 
+// There are too many in flight.
+Outcome Pool::Refuse(Request& request) {
+  const Result<p9::Header> header = p9::ParseHeader(request.frame);
+  request.head_size = static_cast<uint32_t>(
+      p9::Encode(header.ok() ? header->tag : p9::kNoTag, p9::Rlerror{.ecode = EAGAIN}, request.scratch));
+  return Outcome::kAnswered;
+}
+
 void Pool::Answered(Request& request, std::vector<Request*>& ready) {
+  if (!request.refused) --requests_;
   const std::vector<Call*> waited = service_.Finish(request);
   transport_.Recycle(request);
   for (Call* call : waited) {

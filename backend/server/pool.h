@@ -11,9 +11,14 @@
 // pool starts with one thread, grows while it needs another, up to `threads`, and does not shrink.
 //
 // The last thread. When all others are busy, the last one goes on to read the ring but serves only what cannot wait for
-// a file system: Tflush. (One of a call that is itself put aside or parked waits until a thread is free.) Everything
+// a file system: Tflush, and a call that has been put aside or is parked and that a Tflush has cancelled. Everything
 // else is put aside (the backlog) and is served by the next thread that is free. So a file system that hangs takes all
 // threads but one, and a guest can still flush.
+//
+// Limits. Of requests in flight (taken, not answered): further ones are answered EAGAIN, but for Tflush and Tclunk,
+// which make room. Of operations and bytes per second (throttle.h): while the guest owes, nobody reads the ring, where
+// its requests, a Tflush among them, lie meanwhile; no thread waits for that, and what has been taken goes on. Stop
+// forgives the debt.
 //
 // Blocked calls (a host's lease is in the way) are parked: they hold no thread and are served again after 2, 4, ... 50
 // ms and at once after something began to wait for others, which a Tflush of such a call does.
@@ -35,6 +40,7 @@
 
 #include "backend/server/poll_policy.h"
 #include "backend/server/service.h"
+#include "backend/server/throttle.h"
 #include "backend/transport_virtfs/transport.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -44,6 +50,9 @@ namespace virtfs::backend {
 struct PoolOptions {
   uint32_t threads = 16;                // at most; 2 at least
   std::chrono::microseconds poll{100};  // before it sleeps, while that pays off; 0: never
+  uint32_t max_requests = 0;            // in flight; 0: as many as the ring holds
+  Rate operations = {};                 // requests of any type
+  Rate bytes = {};                      // of payloads, both ways
 };
 
 class Pool {
@@ -76,7 +85,10 @@ class Pool {
   Look TakeFromRing(Request*& request);
   void PutAside(Request& request);
   Request* TakeAside();
+  Request* TakeCancelled();
   bool MayServe(const Request& request);
+  bool Owes() const;
+  std::chrono::nanoseconds Debt(Clock::time_point now);
   bool HasRoom() const;
   bool NeedsAnother();
   void WakeOne();
@@ -89,6 +101,7 @@ class Pool {
 
   void Serve(Request& request);
   void ServeOne(Request& request, std::vector<Request*>& ready);
+  Outcome Refuse(Request& request);
   void Answered(Request& request, std::vector<Request*>& ready);
   void Park(Request& request, uint64_t flushes_before);
   void RetryParked();
@@ -102,7 +115,15 @@ class Pool {
   UniqueFd epoll_;
   UniqueFd wake_;
 
-  std::mutex lead_;  // who reads the ring
+  const uint32_t max_requests_;
+  std::atomic<uint32_t> requests_ = 0;  // in flight
+
+  std::mutex lead_;    // who reads the ring
+  Throttle throttle_;  // lead_
+  const bool throttled_;
+  std::atomic<uint64_t> moved_bytes_ = 0;  // that throttle_ has not been told of
+  std::atomic<Clock::rep> reads_on_ = 0;   // when the ring will be read on, as far as is known
+  std::atomic<bool> unwatched_ = false;    // a thread sleeps that would have asked for an event but for the debt
 
   std::atomic<uint32_t> bound_;
   std::atomic<uint32_t> total_ = 0;   // threads there are
@@ -123,6 +144,7 @@ class Pool {
   std::mutex mutex_;
   // All below: mutex_.
   std::deque<Request*> backlog_;
+  uint64_t flushes_looked_ = 0;  // flushes_ when nothing of what is put aside was cancelled
   std::vector<Request*> parked_;
   std::vector<std::thread> threads_;
 };

@@ -18,12 +18,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr uint8_t kEcho = 200;     // answered at once
-constexpr uint8_t kBlocked = 201;  // kBlocked until it is released
-constexpr uint8_t kStuck = 202;    // holds its thread until it is released
-constexpr uint8_t kSlow = 203;     // takes 200 us
-constexpr uint8_t kWaits = 204;    // kWaiting until the next kEcho is finished
-constexpr uint8_t kFlush = p9::Tflush::kType;
+constexpr uint8_t kEcho = 200;                 // answered at once
+constexpr uint8_t kBlocked = 201;              // kBlocked until it is released
+constexpr uint8_t kStuck = 202;                // holds its thread until it is released
+constexpr uint8_t kSlow = 203;                 // takes 200 us
+constexpr uint8_t kWaits = 204;                // kWaiting until the next kEcho is finished
+constexpr uint8_t kFlush = p9::Tflush::kType;  // of what Flushes says, if that is still there
+constexpr uint8_t kClunk = p9::Tclunk::kType;  // answered at once
 
 // Does what the type of a message says.
 class ScriptedService final : public Service {
@@ -35,6 +36,8 @@ class ScriptedService final : public Service {
 
   Outcome Serve(Call& call) override {
     ++serves;
+    if (call.frame[4] == kFlush && MustWait(call)) return Outcome::kWaiting;
+    if (Cancelled(call)) return Answer(call);
     switch (call.frame[4]) {
       case kBlocked:
         if (!released_) return Outcome::kBlocked;
@@ -57,18 +60,27 @@ class ScriptedService final : public Service {
         break;
       }
     }
-    std::memcpy(call.scratch.data(), call.frame.data(), 7);
-    std::memset(call.scratch.data(), 0, 4);
-    call.scratch[0] = 11;
-    call.head_size = 11;
-    return Outcome::kAnswered;
+    return Answer(call);
   }
 
   std::vector<Call*> Finish(Call& call) override {
     std::lock_guard lock(mutex_);
+    finished_.insert(TagOf(call));
+    if (const auto flush = flushes_.find(TagOf(call)); flush != flushes_.end()) return {flush->second};
     if (call.frame[4] != kEcho) return {};
     woken_.insert(woken_.end(), waiting_.begin(), waiting_.end());
     return std::exchange(waiting_, {});
+  }
+
+  bool Cancelled(const Call& call) override {
+    std::lock_guard lock(mutex_);
+    return cancelled_.contains(TagOf(call));
+  }
+
+  // The kFlush with the one tag will be for the other.
+  void Flushes(uint16_t flush, uint16_t target) {
+    std::lock_guard lock(mutex_);
+    targets_[flush] = target;
   }
 
   void Release() {
@@ -86,6 +98,23 @@ class ScriptedService final : public Service {
   std::atomic<int> serves = 0;
 
  private:
+  static Outcome Answer(Call& call) {
+    std::memcpy(call.scratch.data(), call.frame.data(), 7);
+    std::memset(call.scratch.data(), 0, 4);
+    call.scratch[0] = 11;
+    call.head_size = 11;
+    return Outcome::kAnswered;
+  }
+
+  bool MustWait(Call& flush) {
+    std::lock_guard lock(mutex_);
+    const auto target = targets_.find(TagOf(flush));
+    if (target == targets_.end() || finished_.contains(target->second)) return false;
+    cancelled_.insert(target->second);
+    flushes_[target->second] = &flush;
+    return true;
+  }
+
   static uint16_t TagOf(const Call& call) { return static_cast<uint16_t>(call.frame[5] | call.frame[6] << 8); }
 
   std::mutex mutex_;
@@ -93,21 +122,26 @@ class ScriptedService final : public Service {
   std::atomic<bool> released_ = false;
   std::vector<uint16_t> arrivals_;
   std::vector<Call*> waiting_, woken_;
+  std::map<uint16_t, uint16_t> targets_;
+  std::map<uint16_t, Call*> flushes_;  // by what they wait for
+  std::set<uint16_t> cancelled_, finished_;
 };
 
 class PoolTest : public testing::Test {
  protected:
   void Start(uint32_t threads = 16, std::chrono::microseconds poll = 30us) {
+    Start(PoolOptions{.threads = threads, .poll = poll});
+  }
+  void Start(const PoolOptions& options) {
     ASSERT_TRUE(events_.Open(SimulatedGuest::kDomid));
     ASSERT_TRUE(events_.Bind(guest_.port()));
     ring_ = std::make_unique<Ring>(guest_.ring(), 0, 252);
     bytes_ = std::make_unique<GuestBytes>(guest_.backend_grants(), SimulatedGuest::kDomid, Way::kPersistent, 8192, 512);
     transport_ = std::make_unique<Transport>(*ring_, *bytes_, events_, true);
-    pool_ = std::make_unique<Pool>(*transport_, events_, service_, PoolOptions{.threads = threads, .poll = poll},
-                                   [this](RingFault fault) {
-                                     fault_ = fault;
-                                     ++faults_;
-                                   });
+    pool_ = std::make_unique<Pool>(*transport_, events_, service_, options, [this](RingFault fault) {
+      fault_ = fault;
+      ++faults_;
+    });
     ASSERT_TRUE(pool_->Start().ok());
   }
   void TearDown() override {
@@ -131,6 +165,10 @@ class PoolTest : public testing::Test {
     EXPECT_EQ(second->id, static_cast<uint16_t>(first->id + 1));
     return static_cast<uint16_t>(first->id / 2);
   }
+
+  // The type and, of an Rlerror, the error of the reply with that tag.
+  uint8_t TypeOf(uint16_t tag) { return guest_.page(2 * (tag % 64U) + 1)[4]; }
+  uint8_t ErrorOf(uint16_t tag) { return guest_.page(2 * (tag % 64U) + 1)[7]; }
 
   // `condition` within the bound.
   template <typename Condition>
@@ -246,6 +284,106 @@ TEST_F(PoolTest, WhenAllOthersAreStuckTflushIsServedStill) {
   std::set<uint16_t> replies;
   for (int i = 0; i < kThreads - 1 + 5; ++i) replies.insert(Reply());
   EXPECT_EQ(replies.size(), static_cast<size_t>(kThreads - 1 + 5));
+}
+
+// It ends the call that is flushed itself: what was put aside, and what is parked.
+TEST_F(PoolTest, WhenAllOthersAreStuckAFlushEndsWhatWaits) {
+  constexpr int kThreads = 4;
+  Start(kThreads);
+  uint16_t next = 0;
+  const uint16_t parked[] = {next++, next++};
+  for (const uint16_t tag : parked) Send(kBlocked, tag);
+  ASSERT_TRUE(Await([&] { return pool_->parked() == 2; }));
+  for (int i = 0; i < kThreads - 1; ++i) Send(kStuck, next++);
+  ASSERT_TRUE(Await([&] { return service_.stuck == kThreads - 1; }));
+  const uint16_t aside[] = {next++, next++, next++};
+  for (const uint16_t tag : aside) Send(kSlow, tag);
+  for (const uint16_t target : {aside[1], parked[1], aside[0], parked[0]}) {
+    service_.Flushes(next, target);
+    Send(kFlush, next);
+    EXPECT_EQ(Reply(), target);
+    EXPECT_EQ(Reply(), next++);
+  }
+  EXPECT_EQ(service_.stuck, kThreads - 1);
+  service_.Release();
+  std::set<uint16_t> replies;
+  for (int i = 0; i < kThreads; ++i) replies.insert(Reply());
+  EXPECT_TRUE(replies.contains(aside[2]));
+}
+
+TEST_F(PoolTest, TooManyInFlightAreRefused) {
+  Start(PoolOptions{.threads = 4, .max_requests = 3});
+  for (uint16_t i = 0; i < 3; ++i) Send(kBlocked, i);
+  ASSERT_TRUE(Await([&] { return pool_->parked() == 3; }));
+  for (uint16_t i = 3; i < 10; ++i) {
+    Send(kEcho, i);
+    ASSERT_EQ(Reply(), i);
+    EXPECT_EQ(TypeOf(i), p9::Rlerror::kType);
+    EXPECT_EQ(ErrorOf(i), EAGAIN);
+  }
+  Send(kClunk, 10);
+  EXPECT_EQ(Reply(), 10);
+  EXPECT_EQ(TypeOf(10), kClunk);
+  service_.Flushes(11, 1);
+  Send(kFlush, 11);
+  EXPECT_EQ(Reply(), 1);
+  EXPECT_EQ(Reply(), 11);
+  // There is room again, for one.
+  Send(kEcho, 12);
+  EXPECT_EQ(Reply(), 12);
+  EXPECT_EQ(TypeOf(12), kEcho);
+  Send(kBlocked, 13);
+  ASSERT_TRUE(Await([&] { return pool_->parked() == 3; }));
+  Send(kEcho, 14);
+  EXPECT_EQ(Reply(), 14);
+  EXPECT_EQ(TypeOf(14), p9::Rlerror::kType);
+}
+
+TEST_F(PoolTest, ThrottledOperationsTakeTheirTime) {
+  Start(PoolOptions{.operations = {.per_second = 200, .burst = 10}});
+  const auto start = std::chrono::steady_clock::now();
+  for (uint16_t i = 0; i < 60; ++i) Send(kEcho, i);
+  std::set<uint16_t> replies;
+  for (int i = 0; i < 60; ++i) replies.insert(Reply());
+  EXPECT_EQ(replies.size(), 60u);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, 250ms);
+}
+
+// Nothing is on the ring when the debt is paid off, and nobody was to be woken while it was not.
+TEST_F(PoolTest, AThrottledPoolThatHasBeenIdleGoesOn) {
+  Start(PoolOptions{.operations = {.per_second = 1000, .burst = 1}});
+  for (uint16_t i = 0; i < 100; ++i) {
+    Send(kEcho, i);
+    ASSERT_EQ(Reply(), i);
+    std::this_thread::sleep_for(std::chrono::microseconds(100) * (i % 30));
+  }
+}
+
+TEST_F(PoolTest, WhatWasTakenGoesOnWhileTheGuestOwes) {
+  Start(PoolOptions{.threads = 4, .operations = {.per_second = 1, .burst = 4}});
+  Send(kBlocked, 0);
+  Send(kStuck, 1);
+  Send(kEcho, 2);
+  Send(kEcho, 3);
+  EXPECT_EQ(Reply() + Reply(), 5);
+  Send(kEcho, 4);
+  const auto start = std::chrono::steady_clock::now();
+  service_.Release();
+  EXPECT_EQ(Reply() + Reply(), 1);
+  EXPECT_EQ(Reply(), 4);
+  EXPECT_GT(std::chrono::steady_clock::now() - start, 300ms) << "this one had to wait";
+}
+
+TEST_F(PoolTest, StopForgivesTheDebt) {
+  Start(PoolOptions{.operations = {.per_second = 1, .burst = 1}});
+  for (uint16_t i = 0; i < 60; ++i) Send(kEcho, i);
+  EXPECT_EQ(Reply(), 0);
+  const auto start = std::chrono::steady_clock::now();
+  pool_->Stop();
+  EXPECT_LT(std::chrono::steady_clock::now() - start, 10s);
+  std::set<uint16_t> replies;
+  for (int i = 1; i < 60; ++i) replies.insert(Reply());
+  EXPECT_EQ(replies.size(), 59u);
 }
 
 // All in one publication: nobody raises an event for those behind.

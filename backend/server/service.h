@@ -1,4 +1,4 @@
-// Service: what a Pool's threads do with a Call. The contract is that of Session (fsops/session/session.h), whose three
+// Service: what a Pool's threads do with a Call. The contract is that of Session (fsops/session/session.h), whose
 // methods these are; the pool's own tests put something else here that blocks and waits as they please.
 #pragma once
 
@@ -15,6 +15,7 @@ class Service {
   virtual void Arrive(Call& call) = 0;
   virtual Outcome Serve(Call& call) = 0;
   [[nodiscard]] virtual std::vector<Call*> Finish(Call& call) = 0;
+  virtual bool Cancelled(const Call& call) = 0;
 };
 
 class SessionService final : public Service {
@@ -23,6 +24,7 @@ class SessionService final : public Service {
   void Arrive(Call& call) override { session_.Arrive(call); }
   Outcome Serve(Call& call) override { return session_.Serve(call); }
   std::vector<Call*> Finish(Call& call) override { return session_.Finish(call); }
+  bool Cancelled(const Call& call) override { return session_.Cancelled(call); }
 
  private:
   Session& session_;

@@ -35,7 +35,9 @@ struct Request : Call {
   uint32_t size = 0;  // size[4] of the 9P request
   uint8_t type = 0;   // and its type
   bool fetched = false;
-  // For the pool, while a lease blocks the request.
+  // For the pool: whether there were too many in flight.
+  bool refused = false;
+  // And while a lease blocks the request.
   std::chrono::steady_clock::time_point retry_at;
   std::chrono::milliseconds retry_pause{};
 };

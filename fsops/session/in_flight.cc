@@ -7,6 +7,15 @@ namespace virtfs::session {
 
 using State = CallNotes::State;
 
+namespace {
+
+// Not while it runs, nor once it waits for others.
+bool IsCancelled(const CallNotes& notes) {
+  return notes.cancelled && (notes.state == State::kArrived || notes.state == State::kBlocked);
+}
+
+}  // namespace
+
 void InFlight::Arrive(Call& call, uint16_t tag, Company company) {
   std::lock_guard lock(mutex_);
   Note(call, tag, company);
@@ -24,8 +33,14 @@ InFlight::Turn InFlight::Begin(Call& call, uint16_t tag, Company company) {
     notes.state = State::kWaiting;
     return Turn::kWait;
   }
-  const bool was_blocked = std::exchange(notes.state, State::kRunning) == State::kBlocked;
-  return was_blocked && notes.cancelled ? Turn::kCancelled : Turn::kRun;
+  const bool cancelled = IsCancelled(notes);
+  notes.state = State::kRunning;
+  return cancelled ? Turn::kCancelled : Turn::kRun;
+}
+
+bool InFlight::Cancelled(const Call& call) {
+  std::lock_guard lock(mutex_);
+  return IsCancelled(call.notes);
 }
 
 bool InFlight::Block(Call& call) {

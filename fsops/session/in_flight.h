@@ -4,8 +4,8 @@
 // - A Tflush waits for the call it names, if that came before it, until that call's Finish. So it always waits for an
 //   older call, and no circle of waiting can form, whatever tags are used twice.
 // - A Tversion waits for everything that came before it. What comes after it is held until the Tversion is finished.
-// - A blocked call that a Tflush or a Tversion waits for is cancelled: it is answered EINTR when it is next served, or
-//   at the moment when it would block.
+// - A call that a Tflush or a Tversion waits for is cancelled: if it is yet to be served, or is blocked, it is answered
+//   EINTR when it is next served, or at the moment when it would block.
 // - A tag may be in use twice: replies travel with their Calls, so nothing is mixed up. It must be allowed, too: a
 //   client may use a tag again as soon as it sees the reply, which is before our Finish.
 // Waiting holds no thread: a Call that waits is returned by the Finish of what it waited for.
@@ -37,6 +37,9 @@ class InFlight {
 
   // `call` shall be served; or again, after it blocked or waited. If it has not arrived, it does now.
   Turn Begin(Call& call, uint16_t tag, Company company);
+
+  // Whether Begin would say kCancelled.
+  bool Cancelled(const Call& call);
 
   // `call` found a lease in its way. False: it has been cancelled meanwhile, answer it EINTR.
   [[nodiscard]] bool Block(Call& call);

@@ -68,6 +68,20 @@ TEST_F(InFlightTest, ABlockedCallThatIsFlushedIsCancelled) {
   EXPECT_THAT(calls_.Finish(open), ElementsAre(&flush));
 }
 
+TEST_F(InFlightTest, ACallThatIsFlushedBeforeItIsServedIsCancelled) {
+  Call read, write, flush;
+  calls_.Arrive(read, 1, InFlight::Company::kAny);
+  EXPECT_EQ(Begin(write, 3), Turn::kRun);
+  EXPECT_FALSE(calls_.Cancelled(read));
+  EXPECT_EQ(Begin(flush, 2), Turn::kRun);
+  EXPECT_FALSE(calls_.Flush(flush, 1));
+  EXPECT_TRUE(calls_.Cancelled(read));
+  EXPECT_FALSE(calls_.Cancelled(write));
+  EXPECT_EQ(Begin(read, 1), Turn::kCancelled);
+  EXPECT_FALSE(calls_.Cancelled(read)) << "it is being answered";
+  EXPECT_THAT(calls_.Finish(read), ElementsAre(&flush));
+}
+
 TEST_F(InFlightTest, AFlushThatComesBeforeTheBlockCancelsToo) {
   Call open, flush;
   EXPECT_EQ(Begin(open, 1), Turn::kRun);
@@ -118,7 +132,7 @@ TEST_F(InFlightTest, VersionDrainsThenHoldsWhatComesAfterIt) {
   EXPECT_EQ(BeginVersion(version), Turn::kRun);
   EXPECT_THAT(calls_.Finish(version), ElementsAre(&later, &second_version));
   EXPECT_EQ(BeginVersion(second_version), Turn::kWait);
-  EXPECT_EQ(Begin(later, 3), Turn::kRun);
+  EXPECT_EQ(Begin(later, 3), Turn::kCancelled);
   EXPECT_THAT(calls_.Finish(later), ElementsAre(&second_version));
   EXPECT_EQ(BeginVersion(second_version), Turn::kRun);
   EXPECT_THAT(calls_.Finish(second_version), IsEmpty());
@@ -143,7 +157,7 @@ TEST_F(InFlightTest, ACallThatHasOnlyArrivedIsWaitedForToo) {
   EXPECT_EQ(Begin(flush, 2), Turn::kRun);
   EXPECT_FALSE(calls_.Flush(flush, 1));
   EXPECT_EQ(BeginVersion(version), Turn::kWait);
-  EXPECT_EQ(Begin(write, 1), Turn::kRun);
+  EXPECT_EQ(Begin(write, 1), Turn::kCancelled);
   EXPECT_THAT(calls_.Finish(write), ElementsAre(&flush));
   EXPECT_EQ(Begin(flush, 2), Turn::kRun);
   EXPECT_TRUE(calls_.Flush(flush, 1));
@@ -159,10 +173,10 @@ TEST_F(InFlightTest, FinishReturnsOnlyWhatServeLeftWaiting) {
   calls_.Arrive(last, 3, InFlight::Company::kAny);
   EXPECT_EQ(BeginVersion(version), Turn::kRun);
   EXPECT_THAT(calls_.Finish(version), ElementsAre(&served));
-  EXPECT_EQ(Begin(arrived, 2), Turn::kRun);
+  EXPECT_EQ(Begin(arrived, 2), Turn::kCancelled);
   EXPECT_EQ(Begin(last, 3), Turn::kWait) << "behind the second version";
   EXPECT_THAT(calls_.Finish(arrived), IsEmpty());
-  EXPECT_EQ(Begin(served, 1), Turn::kRun);
+  EXPECT_EQ(Begin(served, 1), Turn::kCancelled);
   EXPECT_THAT(calls_.Finish(served), IsEmpty()) << "the second version has not been served yet";
   EXPECT_EQ(BeginVersion(second_version), Turn::kRun);
   EXPECT_THAT(calls_.Finish(second_version), ElementsAre(&last));

@@ -1,6 +1,7 @@
 // SessionOptions: the bounds of one session, and what the operator chose for it. Plain values.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 namespace virtfs {
@@ -19,6 +20,10 @@ struct SessionOptions {
   // Bytes of extended attributes that fids hold at once, read (Txattrwalk) or about to be written (Txattrcreate); more:
   // ENOSPC.
   uint64_t max_xattr_bytes = 16 << 20;
+
+  // A call that a lease blocks is to be served again; after so long it is answered EAGAIN: the kernel ends a lease that
+  // is in the way (/proc/sys/fs/lease-break-time, 45 s unless set otherwise), so it is none.
+  std::chrono::milliseconds longest_block{50'000};
 
   // Byte ranges locked at once; the next one: ENOLCK.
   uint32_t max_locks = 16 * 1024;

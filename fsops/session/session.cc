@@ -31,6 +31,13 @@ template <p9::Request T>
 constexpr bool kCanBlock = std::is_same_v<T, p9::Tlopen> || std::is_same_v<T, p9::Tlcreate> ||
                            std::is_same_v<T, p9::Tsetattr> || std::is_same_v<T, p9::Tlock>;
 
+// A client forgets such a call's fid whatever the answer, or waits for such a call alone: they are carried out however
+// late, also if a Tflush came first.
+bool IsCarriedOut(uint8_t type) {
+  return type == p9::Tclunk::kType || type == p9::Tremove::kType || type == p9::Tflush::kType ||
+         type == p9::Tversion::kType;
+}
+
 }  // namespace
 
 class Session::State {
@@ -39,6 +46,7 @@ class Session::State {
 
   void Arrive(Call& call);
   Outcome Serve(Call& call);
+  bool Cancelled(const Call& call);
   InFlight& in_flight() { return in_flight_; }
   Result<SessionImage> Export();
   Result<void> Import(const SessionImage& bytes);
@@ -84,7 +92,8 @@ Outcome Session::State::Serve(Call& call) {
     case InFlight::Turn::kWait:
       return Outcome::kWaiting;
     case InFlight::Turn::kCancelled:
-      return Fail(call, tag, Errno(EINTR));
+      if (!IsCarriedOut(header->type)) return Fail(call, tag, Errno(EINTR));
+      break;
     case InFlight::Turn::kRun:
       break;
   }
@@ -92,6 +101,11 @@ Outcome Session::State::Serve(Call& call) {
   const Result<Outcome> outcome =
       p9::VisitRequest(call.frame, [&](const auto& request) { return Handle(call, tag, request); });
   return outcome.ok() ? *outcome : Fail(call, tag, outcome.error());
+}
+
+bool Session::State::Cancelled(const Call& call) {
+  const Result<p9::Header> header = p9::ParseHeader(call.frame);
+  return header.ok() && !IsCarriedOut(header->type) && in_flight_.Cancelled(call);
 }
 
 Result<void> Session::State::Admit(const p9::Header& header) const {
@@ -118,6 +132,10 @@ Outcome Session::State::Handle(Call& call, p9::Tag tag, const T& request) {
     const Result<typename T::Reply> reply = operations_.Do(request, context);
     if (reply.ok()) return Answer(call, tag, *reply);
     if (!kCanBlock<T> || reply.error() != Errno(EWOULDBLOCK)) return Fail(call, tag, reply.error());
+    const auto now = std::chrono::steady_clock::now();
+    auto& since = call.notes.blocked_since;
+    if (since.time_since_epoch().count() == 0) since = now;
+    if (now - since > options_.longest_block) return Fail(call, tag, reply.error());
     return in_flight_.Block(call) ? Outcome::kBlocked : Fail(call, tag, Errno(EINTR));
   }
 }
@@ -170,6 +188,7 @@ Session::~Session() = default;
 
 void Session::Arrive(Call& call) { state_->Arrive(call); }
 Outcome Session::Serve(Call& call) { return state_->Serve(call); }
+bool Session::Cancelled(const Call& call) { return state_->Cancelled(call); }
 std::vector<Call*> Session::Finish(Call& call) { return state_->in_flight().Finish(call); }
 Result<SessionImage> Session::Export() { return state_->Export(); }
 Result<void> Session::Import(const SessionImage& image) { return state_->Import(image); }

@@ -73,6 +73,10 @@ class Session {
   // Serves `call` or says why not yet (see above). A new Call, one that was kBlocked, or one that Finish returned.
   Outcome Serve(Call& call);
 
+  // Whether Serve of `call`, which has arrived or is kBlocked, would do nothing but answer it EINTR, since a Tflush or
+  // a Tversion waits for it.
+  bool Cancelled(const Call& call);
+
   // The reply to `call` can be seen by the client. Returns the calls that waited for that, which are to be Served now.
   [[nodiscard]] std::vector<Call*> Finish(Call& call);
 

@@ -121,6 +121,52 @@ TEST_P(LeaseTest, TversionInterruptsThemAll) {
   EXPECT_EQ(Error(client_.Getattr(1000)), EBADF);
 }
 
+// What keeps answering EAGAIN for longer than any lease is kept is not retried for ever.
+class LastingBlockTest : public SessionTest {
+ protected:
+  LastingBlockTest() : SessionTest(SessionOptions{.longest_block = std::chrono::milliseconds(50)}) {}
+};
+
+TEST_F(LastingBlockTest, IsAnsweredInTheEnd) {
+  MakeFile("file", "text");
+  const LeaseHolder holder({Host("file")});
+  ASSERT_TRUE(client_.Walk(kRoot, 1, {"file"}).ok());
+  for (int round = 0; round < 2; ++round) {
+    TestCall open(7, p9::Tlopen{.fid = 1, .flags = p9::kOpenReadWrite});
+    const auto start = std::chrono::steady_clock::now();
+    Outcome outcome = session_->Serve(open.call());
+    EXPECT_EQ(outcome, Outcome::kBlocked);
+    while (outcome == Outcome::kBlocked) outcome = session_->Serve(open.call());
+    EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(50));
+    ASSERT_EQ(outcome, Outcome::kAnswered);
+    EXPECT_EQ(Error(p9::DecodeReply<p9::Tlopen>(open.Reply())), EAGAIN);
+    EXPECT_TRUE(session_->Finish(open.call()).empty());
+  }
+}
+
+TEST_F(SessionTest, AClunkIsCarriedOutThoughItWasFlushed) {
+  ASSERT_TRUE(client_.Walk(kRoot, 1, {}).ok());
+  TestCall clunk(7, p9::Tclunk{.fid = 1}), stat(8, p9::Tgetattr{.fid = 1});
+  session_->Arrive(stat.call());
+  session_->Arrive(clunk.call());
+  for (const p9::Tag tag : {7, 8}) {
+    TestCall flush(9, p9::Tflush{.oldtag = tag});
+    EXPECT_EQ(session_->Serve(flush.call()), Outcome::kWaiting);
+    TestCall& flushed = tag == 7 ? clunk : stat;
+    EXPECT_EQ(session_->Cancelled(flushed.call()), tag == 8);
+    ASSERT_EQ(session_->Serve(flushed.call()), Outcome::kAnswered);
+    if (tag == 7) {
+      EXPECT_TRUE(p9::DecodeReply<p9::Tclunk>(clunk.Reply()).ok());
+    } else {
+      EXPECT_EQ(Error(p9::DecodeReply<p9::Tgetattr>(stat.Reply())), EINTR);
+    }
+    ASSERT_EQ(session_->Finish(flushed.call()), std::vector<Call*>{&flush.call()});
+    ASSERT_EQ(session_->Serve(flush.call()), Outcome::kAnswered);
+    EXPECT_TRUE(session_->Finish(flush.call()).empty());
+  }
+  EXPECT_EQ(Error(client_.Getattr(1)), EBADF);
+}
+
 INSTANTIATE_TEST_SUITE_P(Blocked, LeaseTest, ::testing::Values(1, 15, 100));
 
 }  // namespace
