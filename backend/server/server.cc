@@ -6,6 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
+#include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +41,18 @@ struct GrantHandle {
   }
   xengnttab_handle* handle = nullptr;
 };
+
+// For how long a lease of a host's process can be in the way of an open, and a little more. A locked server could not
+// read it.
+std::chrono::seconds LongestBlock() {
+  constexpr std::chrono::seconds kMargin{5}, kUsual{45}, kForEver{std::chrono::hours(24 * 365)};
+  const UniqueFd file(open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC));
+  std::array<char, 16> text{};
+  if (!file.ok() || read(file.get(), text.data(), text.size() - 1) <= 0) return kUsual + kMargin;
+  const std::chrono::seconds lease(std::atoi(text.data()));
+  // 0: nothing ends a lease but its holder.
+  return lease.count() > 0 ? lease + kMargin : kForEver;
+}
 
 class Server {
  public:
@@ -96,6 +111,8 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
     return absl::ResourceExhaustedError("a server may open too few files: raise RLIMIT_NOFILE of xen-virtfsd");
   }
   pool_options_ = settings->pool;
+  SessionOptions session_options = settings->session;
+  session_options.longest_block = LongestBlock();
   grants_.handle = xengnttab_open(nullptr, 0);
   if (grants_.handle == nullptr) return absl::ErrnoToStatus(errno, "cannot open gntdev");
   if (!events_.Open(start.domid)) return absl::ErrnoToStatus(errno, "cannot open evtchn for the guest");
@@ -108,7 +125,7 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   auto tree = host::Export::Make(std::move(root), *std::move(proc_self_fd), keeper_, settings->tree);
   if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
   tree_ = *std::move(tree);
-  session_ = std::make_unique<Session>(*tree_, settings->session);
+  session_ = std::make_unique<Session>(*tree_, session_options);
   service_ = std::make_unique<SessionService>(*session_);
   return kFilterIsPossible ? ForbidOtherSystemCalls() : absl::OkStatus();
 }

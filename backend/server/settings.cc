@@ -59,7 +59,10 @@ std::optional<Settings> SettingsOf(const link::Start& start) {
                   .max_xattr_bytes = options.max_xattr_bytes,
                   .max_locks = options.max_locks,
                   .devices = DevicesOf(options.devices)},
-      .pool = {.threads = start.threads},
+      .pool = {.threads = start.threads,
+               .max_requests = options.max_requests,
+               .operations = {.per_second = options.operations.per_second, .burst = options.operations.burst},
+               .bytes = {.per_second = options.bytes.per_second, .burst = options.bytes.burst}},
   };
 }
 

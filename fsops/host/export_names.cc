@@ -76,11 +76,10 @@ Result<void> Export::Rename(Inode& from_dir, const PathComponent& from, Inode& t
   if (!target) return target.error();
   Result<UsageRemoval> replaced = PrepareRemoval(to_dir, to);
   if (!replaced) return replaced.error();
-  const auto rename = [&] { return Done(renameat(source->get(), from.c_str(), target->get(), to.c_str())); };
-  Result<void> done =
-      mapping_ ? mapping_->Rename({from_dir, source->get(), from}, {to_dir, target->get(), to}, rename) : rename();
-  if (done) replaced->Done();
-  return done;
+  const auto rename = [&] {
+    return replaced->During([&] { return Done(renameat(source->get(), from.c_str(), target->get(), to.c_str())); });
+  };
+  return mapping_ ? mapping_->Rename({from_dir, source->get(), from}, {to_dir, target->get(), to}, rename) : rename();
 }
 
 Result<void> Export::Remove(Inode& dir, const PathComponent& name, int flags, Inode* only) {
@@ -95,10 +94,8 @@ Result<void> Export::Remove(Inode& dir, const PathComponent& name, int flags, In
     if (!file) return file.error();
     if (Result<void> same = CheckSame(dir, name, *file); !same) return same;
   }
-  const auto remove = [&] { return Done(unlinkat(held->get(), name.c_str(), flags)); };
-  Result<void> done = mapping_ ? mapping_->Remove({dir, held->get(), name}, flags == AT_REMOVEDIR, remove) : remove();
-  if (done) removed->Done();
-  return done;
+  const auto remove = [&] { return removed->During([&] { return Done(unlinkat(held->get(), name.c_str(), flags)); }); };
+  return mapping_ ? mapping_->Remove({dir, held->get(), name}, flags == AT_REMOVEDIR, remove) : remove();
 }
 
 Result<void> Export::Unlink(Inode& dir, const PathComponent& name) { return Remove(dir, name, 0); }

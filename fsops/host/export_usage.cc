@@ -69,7 +69,7 @@ Result<void> Export::CountTree() {
         level.cookie = entry.cookie;
         struct statx stat;
         const Result<PathComponent> name = PathComponent::Parse(entry.name);
-        if (!name || !StatX(fd, name->c_str(), &stat)) return true;
+        if (!name || IsHidden(*name) || !StatX(fd, name->c_str(), &stat)) return true;
         if (S_ISDIR(stat.stx_mode)) level.directories.emplace_back(name->view());
         if (!S_ISDIR(stat.stx_mode) && !linked.IsNew(stat)) return true;
         ++found.files;

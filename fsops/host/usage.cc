@@ -197,7 +197,14 @@ Result<UsageRoom> UsageRoom::Take(Usage& usage, const InodeKey& dir, uint64_t si
 void UsageRemoval::Of(InodeRef file, HeldDescriptor held) {
   inode_ = std::move(file);
   held_.emplace(std::move(held));
-  identity_ = usage_->LockIdentity(inode_->key());
+}
+
+Result<void> UsageRemoval::During(absl::FunctionRef<Result<void>()> remove) {
+  if (!held_) return remove();
+  const Usage::IdentityLock lock = usage_->LockIdentity(inode_->key());
+  Result<void> done = remove();
+  if (done) usage_->NameLost(*inode_, held_->get());
+  return done;
 }
 
 }  // namespace virtfs::host

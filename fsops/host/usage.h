@@ -152,7 +152,7 @@ class UsageRoom {
 };
 
 // An entry that an unlinkat or a renameat is about to take from a file. While it lives nobody else in this process
-// changes entries of that directory or takes names from that file. Empty: nothing is counted.
+// changes entries of that directory. Empty: nothing is counted.
 class UsageRemoval {
  public:
   UsageRemoval() = default;
@@ -162,18 +162,14 @@ class UsageRemoval {
   UsageRemoval(UsageRemoval&&) = default;
   UsageRemoval& operator=(UsageRemoval&&) = delete;
 
-  // It has happened.
-  void Done() {
-    if (held_) usage_->NameLost(*inode_, held_->get());
-  }
+  // The system call itself.
+  Result<void> During(absl::FunctionRef<Result<void>()> remove);
 
  private:
-  // Given up from below: what ends an Inode locks its identity.
   Usage* usage_ = nullptr;
   Usage::EntriesLock entries_;
   InodeRef inode_;
-  std::optional<HeldDescriptor> held_;
-  Usage::IdentityLock identity_;
+  std::optional<HeldDescriptor> held_;  // after inode_: released before the reference
 };
 
 }  // namespace virtfs::host
