@@ -34,17 +34,19 @@
 
 namespace virtfs::session {
 
+// An XattrValue.
+struct ImageXattr {
+  bool writable = false;
+  std::string name;  // This and the following two of what is written.
+  uint32_t size = 0;
+  uint8_t mode = 0;
+  std::string bytes;
+};
+
 struct Image {
   static constexpr uint32_t kRoot = 0;
   static constexpr uint32_t kNoFile = 0xffffffff;
 
-  struct Xattr {
-    bool writable = false;
-    std::string name;  // This and the following two of what is written.
-    uint32_t size = 0;
-    uint8_t mode = 0;
-    std::string bytes;
-  };
   // With open_flags or xattr or neither.
   struct FidEntry {
     p9::Fid fid = p9::kNoFid;
@@ -53,7 +55,7 @@ struct Image {
     uint32_t dir = kNoFile;
     std::string name;
     std::optional<uint32_t> open_flags;
-    std::optional<Xattr> xattr;
+    std::optional<ImageXattr> xattr;
   };
   struct Locked {
     uint32_t file = kNoFile;

@@ -150,7 +150,7 @@ class Operations {
   Result<Target> FindTarget(p9::Fid dir, std::string_view name);
   // In which directory and by which name a file is reached. EBUSY: the root. ENOENT: by none that is known.
   Result<Place> Locate(const FidState& fid);
-  Result<std::unique_ptr<XattrValue>> RestoreXattr(const Image::Xattr& saved);
+  Result<std::unique_ptr<XattrValue>> RestoreXattr(const ImageXattr& saved);
   Result<void> RestoreLocks(const Image::Locked& locked, const host::InodeRef& inode,
                             std::shared_ptr<const UniqueFd> shared);
   // After `fid` was taken out of the table, as Tclunk and Tremove do.

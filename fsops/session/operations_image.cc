@@ -79,7 +79,7 @@ Result<void> Operations::Save(Image& image) {
   return saved;
 }
 
-Result<std::unique_ptr<XattrValue>> Operations::RestoreXattr(const Image::Xattr& saved) {
+Result<std::unique_ptr<XattrValue>> Operations::RestoreXattr(const ImageXattr& saved) {
   if (!saved.writable) return XattrValue::ForReading(xattrs_, saved.bytes);
   const bool known_mode = saved.mode <= static_cast<uint8_t>(host::XattrMode::kReplace);
   if (!known_mode || saved.size > XattrValue::kMaxSize || saved.bytes.size() > saved.size) return Errno(EINVAL);
