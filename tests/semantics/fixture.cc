@@ -8,11 +8,10 @@
 namespace virtfs {
 namespace {
 
-// Who owns the directory that an unprivileged server exports, and so the server itself.
-constexpr uint32_t kOwner = 1234;
-
 const Model kModels[] = {
     {.name = "passthrough", .options = "security_model=passthrough"},
+    {.name = "mapped_xattr", .options = "security_model=mapped-xattr", .mapped = true},
+    {.name = "none", .options = "security_model=none", .keeps_owners = false, .makes_devices = false},
     {.name = "readonly", .options = "security_model=passthrough,readonly", .readonly = true},
 };
 
@@ -36,23 +35,24 @@ class World : public ClientTest {
   }
 
   // Null: a failure has been added.
-  Share* Get(const Model& model) {
+  Share* Get(const Model& model, uint32_t owner) {
     const auto [entry, first] = shares_.try_emplace(model.name);
     Share& share = entry->second;
-    if (first) Connect(model, share);
+    if (first) Connect(model, owner, share);
     return share.wire != nullptr ? &share : nullptr;
   }
 
  private:
   void TestBody() override {}
 
-  void Connect(const Model& model, Share& share) {
+  // `owner`: of the directory that an unprivileged server exports.
+  void Connect(const Model& model, uint32_t owner, Share& share) {
     // The read-only share's directory is that of the first model, through which tests prepare it.
     share.directory = Path(model.readonly ? kModels[0].name : model.name);
     if (!model.readonly) {
       ASSERT_EQ(mkdir(share.directory.c_str(), 0755), 0);
       if (model.mapped || !model.keeps_owners) {
-        ASSERT_EQ(chown(share.directory.c_str(), kOwner, kOwner), 0);
+        ASSERT_EQ(chown(share.directory.c_str(), owner, owner), 0);
       }
     }
     const auto attach =
@@ -113,8 +113,8 @@ void SemanticsTest::BeginOn(Wire& wire, uint32_t uid) {
 void SemanticsTest::SetUp() {
   static int number = 0;
   dir_name_ = "case" + std::to_string(++number);
-  World::Share* const share = world->Get(GetParam());
-  World::Share* const preparing = GetParam().readonly ? world->Get(kModels[0]) : share;
+  World::Share* const share = world->Get(GetParam(), kServersUid);
+  World::Share* const preparing = GetParam().readonly ? world->Get(kModels[0], kServersUid) : share;
   ASSERT_TRUE(share != nullptr && preparing != nullptr);
   wire_ = share->wire.get();
   preparing_ = preparing->wire.get();

@@ -49,6 +49,8 @@ struct Entry {
 class SemanticsTest : public testing::TestWithParam<Model> {
  protected:
   static constexpr p9::Fid kRoot = 0;
+  // Of an unprivileged server, and so of the directory that it exports.
+  static constexpr uint32_t kServersUid = 1234;
 
   void SetUp() override;
   void TearDown() override;

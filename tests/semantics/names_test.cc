@@ -424,6 +424,22 @@ TEST_P(Changing, P29_FifosAndSocketsAreFilesLikeOthersButForOpening) {
 
 // --- 30: who owns what is made ---
 
+TEST_P(Changing, P30_TheHostSeesWhatTheModelSays) {
+  MakeFile("f", "text", 0640);
+  MakeSymlink("l", "f");
+  MakeNode("p", S_IFIFO | 0640);
+  const Model& model = GetParam();
+  for (const std::string name : {"f", "l", "p"}) {
+    struct stat host;
+    ASSERT_EQ(lstat(Host(name).c_str(), &host), 0) << name;
+    const bool servers = model.mapped || !model.keeps_owners;
+    EXPECT_EQ(host.st_uid, servers ? kServersUid : 0) << name;
+    const p9::Rgetattr guest = Stat(At({name}));
+    EXPECT_EQ(guest.uid, model.keeps_owners ? 0 : kServersUid) << name;
+    EXPECT_EQ(host.st_mode, model.mapped ? S_IFREG | 0600 : guest.mode) << name;
+  }
+}
+
 TEST_P(Changing, P30_TheAttachedUserAndTheGivenGroup) {
   if (!GetParam().keeps_owners) GTEST_SKIP() << "every file is the server's";
   ASSERT_EQ(ErrorOf(wire()(p9::Tsetattr{.fid = dir_, .valid = p9::kSetattrMode, .mode = 0777})), 0);
