@@ -179,6 +179,10 @@ class Export {
   // The file of such a token, which is the Export's from now on (on success). ESTALE: gone.
   Result<Node> AdoptToken(HandleToken token);
 
+  // A file that was adopted was last seen as `name` in `dir`: there mapped-file finds what it keeps of it. Nothing
+  // happens under other models, or if something else is there now.
+  void Locate(Inode& dir, const PathComponent& name);
+
   // For tests and statistics.
   size_t held_descriptors() const;
   size_t inodes() const;

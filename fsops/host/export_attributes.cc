@@ -35,14 +35,6 @@ Result<void> SetTimes(int fd, const TimeChange& atime, const TimeChange& mtime) 
   return Done(utimensat(fd, "", times, AT_EMPTY_PATH));
 }
 
-// The kernel has no call for it. A chown to nobody would clear set-id bits, a chmod could undo another's; setting the
-// atime to what it is can only lose a read's mark.
-Result<void> TouchCtime(int fd) {
-  struct statx stat;
-  if (Result<void> done = StatX(fd, "", &stat); !done) return done;
-  return SetTimes(fd, {TimeChange::Kind::kSet, TimeOf(stat.stx_atime)}, {});
-}
-
 }  // namespace
 
 Result<Attributes> Export::Stat(Inode& inode) {

@@ -41,6 +41,11 @@ Result<void> Export::MapNode(Node& node, const Place* place, const Kept* kept) {
   return {};
 }
 
+void Export::Locate(Inode& dir, const PathComponent& name) {
+  // A lookup of the name remembers the place for whatever Inode is there.
+  if (options_.model == SecurityModel::kMappedFile) static_cast<void>(Lookup(dir, name));
+}
+
 // --- making ---
 
 // What is to be kept of a new file. The host's kernel cannot hand down the group of a setgid directory that is one only

@@ -7,7 +7,8 @@ namespace virtfs::host {
 namespace {
 
 class MappedTest : public ModelTest {};
-INSTANTIATE_TEST_SUITE_P(Models, MappedTest, ::testing::Values(SecurityModel::kMappedXattr), ModelName);
+INSTANTIATE_TEST_SUITE_P(Models, MappedTest, ::testing::Values(SecurityModel::kMappedXattr, SecurityModel::kMappedFile),
+                         ModelName);
 
 TEST_P(MappedTest, FilesAreTheServersOnTheHost) {
   Reexport({.file_mode = 0640, .directory_mode = 0710});

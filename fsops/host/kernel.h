@@ -56,6 +56,15 @@ inline Result<void> StatX(int fd, const char* name, struct statx* stat) {
 
 inline Time TimeOf(const statx_timestamp& time) { return {time.tv_sec, time.tv_nsec}; }
 
+// The ctime becomes now. The kernel has no call for it. A chown to nobody would clear set-id bits, a chmod could undo
+// another's; setting the atime to what it is can only lose a read's mark.
+inline Result<void> TouchCtime(int fd) {
+  struct statx stat;
+  if (Result<void> done = StatX(fd, "", &stat); !done) return done;
+  const timespec times[2] = {{stat.stx_atime.tv_sec, static_cast<long>(stat.stx_atime.tv_nsec)}, {0, UTIME_OMIT}};
+  return Done(utimensat(fd, "", times, AT_EMPTY_PATH));
+}
+
 inline Attributes AttributesOf(const struct statx& stat) {
   Attributes result;
   result.dev = makedev(stat.stx_dev_major, stat.stx_dev_minor);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "fsops/host/export.h"
+#include "fsops/host/file_mapping.h"
 #include "fsops/host/xattr_mapping.h"
 
 namespace virtfs::host {
@@ -37,7 +38,7 @@ Result<std::unique_ptr<Mapping>> MakeMapping(SecurityModel model, int root) {
       if (Result<void> usable = XattrMapping::Check(root); !usable) return usable.error();
       return std::unique_ptr<Mapping>(std::make_unique<XattrMapping>());
     case SecurityModel::kMappedFile:
-      break;
+      return FileMapping::Make(root);
   }
   return Errno(EINVAL);
 }

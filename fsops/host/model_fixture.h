@@ -20,7 +20,7 @@ namespace virtfs::host {
 
 class ModelTest : public ::testing::TestWithParam<SecurityModel> {
  protected:
-  ModelTest() : outside_("/tmp") {
+  explicit ModelTest(const std::string& parent = "/tmp") : outside_(parent) {
     mkdir(path().c_str(), 0755);
     broker_ = std::make_unique<LocalHandleBroker>(OpenDirectory(path()).get());
     Reexport();

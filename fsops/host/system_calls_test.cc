@@ -5,12 +5,14 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <vector>
 
 #include "fsops/host/export_fixture.h"
 #include "fsops/host/file_io.h"
+#include "fsops/host/model_fixture.h"
 
 namespace virtfs::host {
 namespace {
@@ -183,6 +185,55 @@ TEST_P(SystemCallsTest, NoneButThoseOfTheList) {
     // Asked once per thread, and this one may have asked.
     EXPECT_TRUE(listed[call.number] || call.number == SYS_prctl) << call.name;
   }
+}
+
+// docs/decisions/0007 has the numbers of calls.
+class ModelSystemCallsTest : public ModelTest {};
+INSTANTIATE_TEST_SUITE_P(Models, ModelSystemCallsTest,
+                         ::testing::Values(SecurityModel::kMappedXattr, SecurityModel::kMappedFile), ModelName);
+
+TEST_P(ModelSystemCallsTest, HowManyTheMappedModelsTake) {
+  const auto body = [&] {
+    Reexport();  // with a /proc/self/fd of its own
+    MakeFile("f");
+    MakeFile("old");
+    MakeDirectory("d");
+    Reexport();
+    const InodeRef f = Get("f"), d = Get("d");
+    Result<CreatedFile> made = Errno(EIO);
+    const auto count = [](auto operation) {
+      Mark();
+      EXPECT_EQ(ErrorOf(operation()), 0);
+      Mark();
+    };
+    count([&] { return tree_->Stat(*f); });
+    count([&] { return tree_->Lookup(root(), Name("f")); });
+    count([&] { return tree_->Open(*f, {}); });
+    count([&] {
+      made = tree_->Create(*d, Name("new"), {.access = Access::kReadWrite}, 0600, {1, 2});
+      return Result<void>(made ? Result<void>() : made.error());
+    });
+    count([&] { return tree_->MakeDirectory(*d, Name("sub"), 0700, {1, 2}); });
+    count([&] { return tree_->MakeSymlink(*d, Name("l"), "target", {1, 2}); });
+    count([&] { return tree_->SetAttributes(*f, {.mode = 0600}); });
+    count([&] { return tree_->Link(*f, *d, Name("f2")); });
+    count([&] { return tree_->Rename(*d, Name("f2"), root(), Name("f3")); });
+    count([&] { return tree_->Rename(root(), Name("f3"), root(), Name("old")); });
+    count([&] { return tree_->Unlink(root(), Name("old")); });
+    count([&] { return tree_->RemoveDirectory(*d, Name("sub")); });
+    count([&] { return tree_->ReadLink(*tree_->Lookup(*d, Name("l"))->inode); });
+  };
+  std::vector<size_t> counts;
+  for (const std::vector<int>& calls : Trace(body)) {
+    counts.push_back(calls.size());
+    for (const int number : calls) {
+      const auto is_it = [&](const SystemCall& call) { return call.number == number; };
+      EXPECT_TRUE(std::any_of(kSystemCalls.begin(), kSystemCalls.end(), is_it)) << "system call " << number;
+    }
+  }
+  const bool xattr = GetParam() == SecurityModel::kMappedXattr;
+  EXPECT_EQ(counts, xattr ? std::vector<size_t>({4, 6, 2, 11, 11, 12, 1, 1, 1, 1, 1, 1, 9})
+                          : std::vector<size_t>({4, 6, 2, 14, 12, 13, 7, 9, 12, 15, 4, 11, 9}));
 }
 
 }  // namespace

@@ -124,6 +124,7 @@ Result<void> Operations::Restore(const Image& image) {
     if (host::InodeRef dir = file_at(entry.dir)) {
       if (!host::PathComponent::Parse(entry.name).ok()) return Errno(EINVAL);
       name = names_.Intern(dir, entry.name);
+      tree_.Locate(*dir, *host::PathComponent::Parse(entry.name));
     }
     std::unique_ptr<Opened> opened;
     if (entry.open_flags.has_value() && inode) {
