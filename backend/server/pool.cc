@@ -411,7 +411,10 @@ void Pool::Serve(Request& first) {
 
 // Those that `request` kept waiting and that may be served at once are appended to `ready`.
 void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
-  if (!request.fetched && !transport_.Fetch(request)) return Answered(request, ready);
+  if (!request.fetched && !transport_.Fetch(request)) {
+    if (!request.refused) --requests_;
+    return Answered(request, ready);
+  }
 
   const uint64_t flushes_before = flushes_;
   const Clock::time_point start = Clock::now();
@@ -423,6 +426,8 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
 
   switch (outcome) {
     case Outcome::kAnswered:
+      // Before the guest sees the reply, since its next request may come at once.
+      if (!request.refused) --requests_;
       if (throttled_) moved_bytes_ += request.data.size() + request.payload_size;
       // The guest may send its next request as soon as it sees this reply; we look at the ring then, so no event.
       if (lead_.try_lock()) {
@@ -449,7 +454,6 @@ Outcome Pool::Refuse(Request& request) {
 }
 
 void Pool::Answered(Request& request, std::vector<Request*>& ready) {
-  if (!request.refused) --requests_;
   const std::vector<Call*> waited = service_.Finish(request);
   transport_.Recycle(request);
   for (Call* call : waited) {
