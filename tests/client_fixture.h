@@ -92,10 +92,10 @@ class ClientTest : public LifecycleTest {
   }
 
   // Connects this process as the guest.
-  Connection ConnectShare(const std::string& tag, uint32_t msize = 512 * 1024) {
+  Connection ConnectShare(const std::string& tag, uint32_t msize = 512 * 1024, uint32_t domid = kGuest) {
     Connection connection;
     auto device = [&] {
-      const AsDomain guest(*xen_, kGuest);
+      const AsDomain guest(*xen_, domid);
       return frontend::Device::Connect({.tag = tag});
     }();
     if (!device.ok()) {

@@ -32,7 +32,7 @@ Result<host::TimeChange> ToTimeChange(uint32_t valid, uint32_t change, uint32_t 
 
 uint64_t QidPaths::Path(uint64_t dev, uint64_t ino) {
   const auto prefix = static_cast<uint16_t>(ino >> kPrefixShift);
-  if (dev == root_dev_ && prefix == 0) return ino;
+  if (devices_ == SessionOptions::Devices::kWarn || (dev == root_dev_ && prefix == 0)) return ino;
   const uint64_t rest = ino & ((uint64_t{1} << kPrefixShift) - 1);
   const Key key(dev, prefix);
   std::lock_guard lock(mutex_);

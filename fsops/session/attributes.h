@@ -12,11 +12,15 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/result.h"
 #include "fsops/host/attributes.h"
+#include "fsops/session/options.h"
 #include "protocol/messages.h"
 
 namespace virtfs::session {
 
 // qid.path: 64 bits for (device, inode number).
+//
+// SessionOptions::devices says what of other devices: kWarn takes the inode number as it is. kRemap (and kForbid, should
+// something be mounted over a directory that is in use) goes by this:
 //
 // On the device of the export's root it is the inode number itself while that has 48 bits. Every other pair of a device
 // and the upper 16 bits of a number gets an index of 16 bits for its upper half: a hash of the pair, moved on by one
@@ -24,7 +28,12 @@ namespace virtfs::session {
 // an image carries the indices over even then.
 class QidPaths {
  public:
-  explicit QidPaths(uint64_t root_dev) : root_dev_(root_dev) {}
+  explicit QidPaths(uint64_t root_dev, SessionOptions::Devices devices = SessionOptions::Devices::kRemap)
+      : root_dev_(root_dev), devices_(devices) {}
+
+  bool AllowsAll() const { return devices_ != SessionOptions::Devices::kForbid; }
+  // Whether clients may get to files of this device at all; ENODEV if not.
+  bool Allows(uint64_t dev) const { return AllowsAll() || dev == root_dev_; }
 
   uint64_t Path(uint64_t dev, uint64_t ino);
 
@@ -41,6 +50,7 @@ class QidPaths {
   using Key = std::pair<uint64_t, uint16_t>;
 
   const uint64_t root_dev_;
+  const SessionOptions::Devices devices_;
   std::mutex mutex_;  // Only for what is not a plain number of the root's device.
   absl::flat_hash_map<Key, uint16_t> indices_;
   absl::flat_hash_map<uint16_t, Key> keys_;

@@ -31,11 +31,11 @@ struct CallNotes {
   bool cancelled = false;  // A Tflush or Tversion waits for it.
   bool alone = false;      // A Tversion.
   uint16_t tag = 0;
-  uint64_t order = 0;                                   // By arrival, from 1.
-  Call* next = nullptr;                                 // In its bucket of tags.
-  Call* waiters = nullptr;                              // The Tflushes that wait for this Call.
+  uint64_t order = 0;                                        // By arrival, from 1.
+  Call* next = nullptr;                                      // In its bucket of tags.
+  Call* waiters = nullptr;                                   // The Tflushes that wait for this Call.
   std::chrono::steady_clock::time_point blocked_since = {};  // Of who serves it; the epoch: never yet.
-  Call* next_waiter = nullptr;                          // In the `waiters` of the Call that this one waits for.
+  Call* next_waiter = nullptr;                               // In the `waiters` of the Call that this one waits for.
 };
 
 struct Call {

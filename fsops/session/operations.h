@@ -43,7 +43,7 @@ class Operations {
         xattrs_(options.max_xattr_bytes),
         locks_(tree, open_files_, options.max_locks),
         fids_(options.max_fids),
-        qid_paths_(tree.root()->key().dev) {}
+        qid_paths_(tree.root()->key().dev, options.devices) {}
 
   // Tversion: no fids and no locks any more.
   void Reset() {
@@ -143,7 +143,7 @@ class Operations {
   };
 
   p9::Qid QidOf(const host::Attributes& attributes);
-  // One step of a walk, ".." included.
+  // One step of a walk, ".." included. ENODEV: to a device that is not allowed.
   Result<host::Node> Step(host::Inode& dir, std::string_view name);
   // The fid, whose file must be open. EBADF: unknown, or not open. EINVAL: it stands for an attribute.
   Result<FidRef> FindOpen(p9::Fid fid);

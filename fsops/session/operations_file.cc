@@ -47,6 +47,11 @@ Result<p9::Rlcreate> Operations::Do(const p9::Tlcreate& request, Context& /*cont
   Result<OpenFileBudget::Slot> slot = open_files_.Take();
   if (!slot.ok()) return slot.error();
 
+  // Before a file that is there is opened, and perhaps truncated.
+  if (!qid_paths_.AllowsAll()) {
+    const Result<host::Node> there = tree_.Lookup(*dir.inode, *name);
+    if (there.ok() && !qid_paths_.Allows(there->attributes.dev)) return Errno(ENODEV);
+  }
   Result<host::CreatedFile> created =
       tree_.Create(*dir.inode, *name, *flags, request.mode & 07777, {.uid = dir.uid, .gid = request.gid});
   if (!created.ok()) return created.error();

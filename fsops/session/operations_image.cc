@@ -113,7 +113,8 @@ Result<void> Operations::Restore(const Image& image) {
   std::vector<host::InodeRef> files = {tree_.root()};
   for (const host::HandleToken token : image.tokens) {
     Result<host::Node> node = tree_.AdoptToken(token);
-    files.push_back(node.ok() ? std::move(node->inode) : host::InodeRef());
+    const bool usable = node.ok() && qid_paths_.Allows(node->attributes.dev);
+    files.push_back(usable ? std::move(node->inode) : host::InodeRef());
   }
   qid_paths_.Restore(image.qid_paths);
 

@@ -35,7 +35,9 @@ Result<host::Node> Operations::Step(host::Inode& dir, std::string_view name) {
   if (name == "..") return tree_.Parent(dir);
   const Result<host::PathComponent> component = host::PathComponent::Parse(name);
   if (!component.ok()) return component.error();
-  return tree_.Lookup(dir, *component);
+  Result<host::Node> node = tree_.Lookup(dir, *component);
+  if (node.ok() && !qid_paths_.Allows(node->attributes.dev)) return Errno(ENODEV);
+  return node;
 }
 
 Result<p9::Rattach> Operations::Do(const p9::Tattach& request, Context& /*context*/) {

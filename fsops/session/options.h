@@ -29,7 +29,8 @@ struct SessionOptions {
   uint32_t max_locks = 16 * 1024;
 
   // What to do about files of other file systems that are mounted inside the tree: qids are unique all the same
-  // (kRemap), such files answer ENODEV (kForbid), or their numbers are taken as they are (kWarn).
+  // (kRemap); such files cannot be reached, ENODEV, though the names of mount points are seen (kForbid); or their
+  // numbers are taken as they are, and a guest may take two files for one (kWarn).
   enum class Devices : uint8_t { kRemap, kForbid, kWarn };
   Devices devices = Devices::kRemap;
 };

@@ -295,6 +295,69 @@ TEST_F(Case20Qid, PathTellsDevicesApart) {
   EXPECT_EQ(umount(Host("mounted").c_str()), 0);
 }
 
+// A file system mounted inside the export, and a file of it mounted over one of the export's.
+class DevicesTest : public SessionTest {
+ protected:
+  explicit DevicesTest(SessionOptions::Devices devices = SessionOptions::Devices::kForbid)
+      : SessionTest({.devices = devices}) {
+    MakeDirectory("mounted");
+    MakeFile("file");
+    may_mount_ = mount("tmpfs", Host("mounted").c_str(), "tmpfs", 0, "size=64k") == 0;
+    if (!may_mount_) return;
+    MakeFile("mounted/inside", "text");
+    EXPECT_EQ(mount(Host("mounted/inside").c_str(), Host("file").c_str(), nullptr, MS_BIND, nullptr), 0);
+  }
+  ~DevicesTest() override {
+    session_.reset();
+    tree_.reset();
+    broker_.reset();
+    if (!may_mount_) return;
+    EXPECT_EQ(umount(Host("file").c_str()), 0);
+    EXPECT_EQ(umount(Host("mounted").c_str()), 0);
+  }
+  void SetUp() override {
+    if (!may_mount_) GTEST_SKIP() << "may not mount";
+  }
+
+  bool may_mount_;
+};
+
+TEST_F(DevicesTest, WhatIsForbiddenCannotBeReached) {
+  EXPECT_EQ(Error(client_.Walk(kRoot, 1, {"mounted"})), ENODEV);
+  EXPECT_EQ(Error(client_.Getattr(1)), EBADF);
+  MakeDirectory("dir");
+  const auto partial = client_.Walk(kRoot, 1, {"dir", "..", "mounted", "inside"});
+  ASSERT_TRUE(partial.ok());
+  EXPECT_EQ(partial->wqid.size(), 2u);
+  EXPECT_EQ(Error(client_(p9::Tattach{.fid = 1, .afid = p9::kNoFid, .uname = "", .aname = "mounted", .n_uname = 0})),
+            ENODEV);
+  // Nor opened by its name, let alone truncated.
+  ASSERT_TRUE(client_.Walk(kRoot, 1, {}).ok());
+  EXPECT_EQ(Error(client_.Create(1, "file", p9::kOpenReadWrite | p9::kOpenTruncate)), ENODEV);
+  EXPECT_EQ(HostRead("mounted/inside"), "text");
+  EXPECT_TRUE(client_.Create(1, "new", p9::kOpenReadWrite | p9::kOpenTruncate).ok()) << "still the directory";
+}
+
+TEST_F(DevicesTest, NamesOfMountPointsAreSeen) {
+  ASSERT_TRUE(client_.Walk(kRoot, 1, {}).ok());
+  ASSERT_TRUE(client_.Open(1, p9::kOpenReadOnly).ok());
+  const auto entries = client_.Readdir(1, 0, 4096);
+  ASSERT_TRUE(entries.ok());
+  std::set<std::string> names;
+  for (const auto& entry : *entries) names.insert(entry.name);
+  EXPECT_EQ(names, (std::set<std::string>{".", "..", "file", "mounted"}));
+  EXPECT_EQ(Error(client_(p9::Tmkdir{.dfid = kRoot, .name = "mounted", .mode = 0755, .gid = 0})), EEXIST);
+}
+
+class WarnedDevicesTest : public DevicesTest {
+ protected:
+  WarnedDevicesTest() : DevicesTest(SessionOptions::Devices::kWarn) {}
+};
+
+TEST_F(WarnedDevicesTest, NumbersAreTakenAsTheyAre) {
+  EXPECT_EQ(client_.Walk(kRoot, 1, {"mounted", "inside"})->wqid[1].path, HostStat("mounted/inside").st_ino);
+}
+
 TEST_F(Case25Clunk, AlwaysFreesTheFid) {
   EXPECT_EQ(Error(client_.Clunk(9)), EBADF);
   ASSERT_TRUE(client_.Walk(kRoot, 1, {}).ok());

@@ -146,6 +146,17 @@ TEST(QidPathsTest, OtherDevicesAndLongNumbersAreTold) {
   EXPECT_EQ(other.Path(0x800001, 5), paths.Path(0x800001, 5)) << "in another session, in another order";
 }
 
+TEST(QidPathsTest, DevicesAreRemappedForbiddenOrIgnored) {
+  using Devices = SessionOptions::Devices;
+  EXPECT_TRUE(QidPaths(7, Devices::kRemap).Allows(8));
+  EXPECT_TRUE(QidPaths(7, Devices::kWarn).Allows(8));
+  EXPECT_FALSE(QidPaths(7, Devices::kForbid).Allows(8));
+  EXPECT_TRUE(QidPaths(7, Devices::kForbid).Allows(7));
+  EXPECT_EQ(QidPaths(7, Devices::kWarn).Path(8, 5), 5u);
+  EXPECT_EQ(QidPaths(7, Devices::kWarn).Path(8, UINT64_MAX), UINT64_MAX);
+  EXPECT_NE(QidPaths(7, Devices::kRemap).Path(8, 5), 5u);
+}
+
 TEST(QidPathsTest, TenThousandDevicesCollideNowhereAndAreRestored) {
   QidPaths paths(0);
   std::set<uint64_t> seen;
