@@ -11,6 +11,11 @@ BUILD_PACKAGES=(bazel-bootstrap g++ clang lld libclang-rt-14-dev python3 pkg-con
 LINT_PACKAGES=(clang-format clang-tidy npm)
 # Unpacked, never installed: xen-utils would put a hypervisor and a boot entry on this machine.
 TEST_PACKAGES=(xen-utils-4.17 xenstore-utils)
+# The 9p server that ours is compared with, and the libraries that it is linked with.
+TEST_PACKAGES+=(qemu-system-x86 qemu-system-common libaio1 libbpf1 libcapstone4 libdaxctl1 libelf1 libfdt1 libffi8
+  libfuse3-3 libglib2.0-0 libgmp10 libgnutls30 libhogweed6 libibverbs1 libidn2-0 libjpeg62-turbo libkmod2 libndctl6 libnettle8 libnl-3-200
+  libnl-route-3-200 libnuma1 libp11-kit0 libpixman-1-0 libpmem1 libpng16-16 librdmacm1 libsasl2-2 libseccomp2 libslirp0
+  libssl3 libtasn1-6 libunistring2 liburing2 libvdeplug2)
 
 # Installs those of the named packages that are not there yet.
 install_packages() {
