@@ -164,7 +164,6 @@ TEST(ShareOptionsTest, EachMistakeSaysWhatToWriteInstead) {
               HasSubstr("security_model=passthru: write passthrough, mapped-xattr"));
   EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "none"}, {"enforce", "server"}}),
               HasSubstr("enforce can be server only"));
-  EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "mapped-file"}}), HasSubstr("not served by this"));
   EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "passthrough"}, {"readonly", "yes"}}),
               HasSubstr("readonly=yes: write 1 or 0"));
   EXPECT_THAT(OptionsMistake({{"path", "/srv"}, {"security_model", "passthrough"}, {"max-msize", "4095"}}),

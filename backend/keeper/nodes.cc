@@ -46,9 +46,6 @@ absl::StatusOr<options::ShareOptions> ReadShareOptions(NodeReader read) {
     if (absl::Status set = options::SetOption(options, option, *text); !set.ok()) return set;
   }
   if (absl::Status checked = options::CheckOptions(options); !checked.ok()) return checked;
-  if (options.server.security_model == options::SecurityModel::kMappedFile) {
-    return Mistake("mapped-file is not served by this version: write security_model=mapped-xattr");
-  }
   return options;
 }
 

@@ -11,6 +11,7 @@ namespace {
 const Model kModels[] = {
     {.name = "passthrough", .options = "security_model=passthrough"},
     {.name = "mapped_xattr", .options = "security_model=mapped-xattr", .mapped = true},
+    {.name = "mapped_file", .options = "security_model=mapped-file", .mapped = true, .has_acls = false},
     {.name = "none", .options = "security_model=none", .keeps_owners = false, .makes_devices = false},
     {.name = "readonly", .options = "security_model=passthrough,readonly", .readonly = true},
 };

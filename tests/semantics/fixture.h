@@ -28,6 +28,7 @@ struct Model {
   bool makes_devices = true;
   // Keeps what is special in extended attributes or files: the host's directory has only regular files.
   bool mapped = false;
+  bool has_acls = true;
 
   friend std::ostream& operator<<(std::ostream& out, const Model& model) { return out << model.name; }
 };

@@ -365,6 +365,25 @@ TEST_P(Changing, P27_WhatIsNoNameIsRefusedEverywhere) {
   EXPECT_EQ(Names(), std::vector<std::string>{"f"});
 }
 
+TEST_P(Changing, P27_AModelsOwnNamesAreNobodys) {
+  if (GetParam().name != std::string_view("mapped_file")) GTEST_SKIP() << "it has none";
+  MakeFile("f", "text");
+  for (const std::string name : {".virtfs_metadata", ".virtfs_metadata_root"}) {
+    EXPECT_EQ(WalkError(dir_, 900, {name}), ENOENT) << name;
+    EXPECT_NE(WalkError(kRoot, 900, {name}), 0) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Tmkdir{dir_, name, 0755, 0})), EINVAL) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Tlcreate{At({}), name, p9::kOpenReadWrite, 0644, 0})), EINVAL) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Tsymlink{dir_, name, "x", 0})), EINVAL) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Tlink{dir_, At({"f"}), name})), EINVAL) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Trenameat{dir_, "f", dir_, name})), EINVAL) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Trename{At({"f"}), dir_, name})), EINVAL) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Trenameat{dir_, name, dir_, "g"})), ENOENT) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Tunlinkat{dir_, name, 0})), ENOENT) << name;
+    EXPECT_EQ(ErrorOf(wire()(p9::Tunlinkat{dir_, name, p9::kUnlinkRemoveDirectory})), ENOENT) << name;
+  }
+  EXPECT_EQ(Names(), std::vector<std::string>{"f"});
+}
+
 TEST_P(Reading, P27_WalksTakeNoPaths) {
   MakeDirectory("d");
   for (const std::string name : {"", ".", "/", "d/", "/d", "d/..", "../.."}) {

@@ -39,6 +39,12 @@ TEST_P(Reading, P01_AnotherVersionIsUnknownAndNoError) {
   EXPECT_EQ(StatError(dir_), 0);
 }
 
+TEST_P(Reading, P01_BelowTheFloorNothingIsAgreedOn) {
+  for (const uint32_t msize : {0u, 7u, 4095u})
+    EXPECT_NE(ErrorOf(wire()(p9::Tversion{msize, p9::kVersion})), 0) << msize;
+  EXPECT_EQ(wire()(p9::Tversion{4096, p9::kVersion})->msize, 4096u);
+}
+
 TEST_P(Reading, P01_EndsAllFids) {
   MakeFile("f", "text");
   const p9::Fid file = OpenAt("f", p9::kOpenReadOnly);
