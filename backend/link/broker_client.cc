@@ -70,10 +70,13 @@ Result<Packet> BrokerClient::Ask(Message message, std::span<const int> fds) {
   Waiter waiter{.sequence = ++last_sequence_, .next = waiters_};
   waiters_ = &waiter;
   message.sequence = waiter.sequence;
+  const link::Drop drop = std::exchange(drop_, {});
 
   // Not under the lock: with a full socket this waits for the keeper, which may be waiting for our reader.
   lock.unlock();
-  Result<void> done = Send(link_.get(), message, fds);
+  // First, so that there is room for what is to be kept.
+  Result<void> done = drop.count > 0 ? Send(link_.get(), drop) : Result<void>();
+  if (done.ok()) done = Send(link_.get(), message, fds);
   lock.lock();
   if (done.ok()) done = ReadUntil(lock, [&] { return waiter.answered; });
   if (!done.ok()) {
@@ -122,8 +125,15 @@ Result<UniqueFd> BrokerClient::Reopen(host::HandleToken token) {
 }
 
 void BrokerClient::Drop(host::HandleToken token) {
+  link::Drop full;
+  {
+    const std::lock_guard lock(mutex_);
+    drop_.tokens[drop_.count++] = static_cast<uint64_t>(token);
+    if (drop_.count < link::Drop::kMaxTokens) return;
+    full = std::exchange(drop_, {});
+  }
   // If the link has failed, the keeper has forgotten all of this server's handles anyway.
-  (void)Send(link_.get(), link::Drop{.token = static_cast<uint64_t>(token)});
+  (void)Send(link_.get(), full);
 }
 
 }  // namespace virtfs::link

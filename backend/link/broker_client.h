@@ -38,6 +38,8 @@ class BrokerClient final : public host::HandleBroker {
   Result<host::HandleToken> Keep(int fd) override { return KeepAll({&fd, 1}).front(); }
   std::vector<Result<host::HandleToken>> KeepAll(std::span<const int> fds) override;
   Result<UniqueFd> Reopen(host::HandleToken token) override;
+  // Told with the next call, or when there are enough of them: the end of a million fids is not to take as many
+  // packets.
   void Drop(host::HandleToken token) override;
 
  private:
@@ -68,6 +70,7 @@ class BrokerClient final : public host::HandleBroker {
   uint64_t last_sequence_ = 0;
   Waiter* waiters_ = nullptr;
   std::deque<Packet> inbox_;
+  link::Drop drop_;  // not told yet
 };
 
 }  // namespace virtfs::link

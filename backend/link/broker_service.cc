@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <span>
 #include <utility>
 
 namespace virtfs::link {
@@ -47,7 +48,8 @@ Result<void> BrokerService::Serve(int link, Packet packet) {
     return Send(link, reopened, fd.get(), Wait::kNo);
   }
   if (auto drop = packet.As<Drop>()) {
-    broker_.Drop(host::HandleToken{drop->token});
+    if (drop->count > Drop::kMaxTokens) return Errno(EPROTO);
+    for (const uint64_t token : std::span(drop->tokens).first(drop->count)) broker_.Drop(host::HandleToken{token});
     return {};
   }
   return Errno(EPROTO);

@@ -218,5 +218,30 @@ TEST_F(LinkTest, AServerReachesOnlyItsOwnTokensAndItsOwnMount) {
   EXPECT_EQ(broker.kept(), 1u);
 }
 
+TEST_F(LinkTest, DropsComeTogether) {
+  FakeBroker broker;
+  BrokerService service(broker, *MountIdOf(directory_.get()));
+  std::thread keeper([&] { ServeUntilClosed(keeper_.get(), service); });
+  {
+    BrokerClient client(std::move(server_));
+    // More than fit into two packets, of which the rest goes before the next call.
+    std::vector<host::HandleToken> tokens;
+    for (size_t i = 0; i < 2 * Drop::kMaxTokens + 5; ++i) tokens.push_back(*client.Keep(directory_.get()));
+    for (const host::HandleToken token : tokens) client.Drop(token);
+    for (const host::HandleToken token : tokens) EXPECT_EQ(client.Reopen(token).error(), Errno(ESTALE));
+  }
+  keeper.join();
+  EXPECT_EQ(broker.kept(), 0u);
+}
+
+TEST_F(LinkTest, ADropOfMoreThanItHasIsRefused) {
+  FakeBroker broker;
+  BrokerService service(broker, *MountIdOf(directory_.get()));
+  for (const uint64_t count : {uint64_t{Drop::kMaxTokens + 1}, ~uint64_t{0}}) {
+    ASSERT_TRUE(Send(server_.get(), Drop{.count = count, .tokens = {}}).ok());
+    EXPECT_EQ(service.Serve(keeper_.get(), *Receive(keeper_.get())).error(), Errno(EPROTO));
+  }
+}
+
 }  // namespace
 }  // namespace virtfs::link

@@ -117,7 +117,9 @@ struct Reopen {
 struct Drop {
   static constexpr Kind kKind = Kind::kDrop;
   static constexpr Carries kCarries = Carries::kNothing;
-  uint64_t token = 0;
+  static constexpr size_t kMaxTokens = 60;
+  uint64_t count = 0;
+  std::array<uint64_t, kMaxTokens> tokens{};
 };
 
 // keeper -> server. For each descriptor of the Keep, in its order. `error` is 0 or a Linux errno.
