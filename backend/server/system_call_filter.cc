@@ -81,7 +81,11 @@ std::vector<AllowedIf> AllowedWithArguments() {
       {SYS_mmap, 2, PROT_EXEC, {0}, "memory, the guest's pages; nothing that can be executed"},
       {SYS_mprotect, 2, PROT_EXEC, {0}, "stacks of threads"},
       {SYS_clone, 0, CLONE_THREAD, {CLONE_THREAD}, "a thread; no process, no namespace"},
-      {SYS_fcntl, 1, kWhole, {F_OFD_GETLK, F_OFD_SETLK, F_GETFL}, "locks; not F_SETOWN, which sends signals"},
+      {SYS_fcntl,
+       1,
+       kWhole,
+       {F_OFD_GETLK, F_OFD_SETLK, F_GETFL, F_DUPFD_CLOEXEC},
+       "locks; not F_SETOWN, which sends signals"},
       {SYS_prctl, 0, kWhole, {PR_GET_SECUREBITS}, "whether capabilities outlive a change of owner"},
       {SYS_tgkill, 0, kWhole, {static_cast<uint32_t>(getpid())}, "abort"},
   };

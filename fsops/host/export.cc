@@ -248,6 +248,7 @@ Result<CreatedFile> Export::Create(Inode& dir, const PathComponent& name, OpenFl
 
     Result<Node> existing = Lookup(dir, name);
     if (existing) {
+      if (existing->inode->is_directory()) return Errno(EISDIR);
       Result<std::unique_ptr<OpenFile>> file = Open(*existing->inode, flags);
       if (!file) return file.error();
       return CreatedFile{*std::move(existing), *std::move(file)};

@@ -133,8 +133,8 @@ class Export {
   // Regular files and directories. Others are never opened: ELOOP for a symlink, ENXIO for devices, FIFOs and sockets.
   // EISDIR: a directory for writing.
   Result<std::unique_ptr<OpenFile>> Open(Inode& inode, OpenFlags flags);
-  // Opens `name`, which is made unless it is there and `flags` are not exclusive (EEXIST). `mode`: permissions. EINVAL,
-  // here and wherever a name is made: mapped-file needs it for itself.
+  // Opens `name`, which is made unless it is there and `flags` are not exclusive (EEXIST). `mode`: permissions. EISDIR:
+  // a directory is there. EINVAL, here and wherever a name is made: mapped-file needs it for itself.
   Result<CreatedFile> Create(Inode& dir, const PathComponent& name, OpenFlags flags, uint32_t mode, const Owner& owner);
 
   // To lock bytes of `inode`, which may be whatever Open opens. `access`: kRead for read locks, kWrite for write locks,

@@ -19,8 +19,8 @@ namespace virtfs::session {
 
 // qid.path: 64 bits for (device, inode number).
 //
-// SessionOptions::devices says what of other devices: kWarn takes the inode number as it is. kRemap (and kForbid, should
-// something be mounted over a directory that is in use) goes by this:
+// SessionOptions::devices says what of other devices: kWarn takes the inode number as it is. kRemap (and kForbid,
+// should something be mounted over a directory that is in use) goes by this:
 //
 // On the device of the export's root it is the inode number itself while that has 48 bits. Every other pair of a device
 // and the upper 16 bits of a number gets an index of 16 bits for its upper half: a hash of the pair, moved on by one

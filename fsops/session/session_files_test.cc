@@ -90,6 +90,11 @@ TEST_F(Case05Lcreate, OnErrorTheFidStillNamesTheDirectory) {
   EXPECT_EQ(Error(client_.Create(1, "there", p9::kOpenReadWrite | p9::kOpenExclusive)), EEXIST);
   EXPECT_EQ(client_.Getattr(1)->qid, client_.Getattr(kRoot)->qid);
   EXPECT_EQ(Error(client_.Create(1, "a/b", p9::kOpenReadWrite)), EINVAL);
+  MakeDirectory("dir");
+  for (const uint32_t flags : {p9::kOpenReadOnly, p9::kOpenReadOnly | p9::kOpenDirectory, p9::kOpenReadWrite}) {
+    EXPECT_EQ(Error(client_.Create(1, "dir", flags)), EISDIR);
+  }
+  EXPECT_EQ(Error(client_.Create(1, "dir", p9::kOpenReadOnly | p9::kOpenExclusive)), EEXIST);
   ASSERT_TRUE(client_.Create(1, "there", p9::kOpenReadOnly).ok()) << "not exclusive: it is opened";
   EXPECT_EQ(*client_.Read(1, 0, 9), "text");
 }

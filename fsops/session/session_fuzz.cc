@@ -64,15 +64,8 @@ class Run {
         (limits & 0x40) != 0 ? SessionOptions::Devices::kForbid : SessionOptions::Devices::kRemap;
 
     broker_ = std::make_unique<host::LocalHandleBroker>(tree.Root().get());
-    const auto make = [&] {
-      return host::Export::Make(tree.Root(), UniqueFd(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC)),
-                                *broker_, options);
-    };
-    Result<std::unique_ptr<host::Export>> made = make();
-    if (!made.ok() && options.model == host::SecurityModel::kMappedFile) {
-      options.model = host::SecurityModel::kPassthrough;  // As long as it is not built.
-      made = make();
-    }
+    Result<std::unique_ptr<host::Export>> made = host::Export::Make(
+        tree.Root(), UniqueFd(open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC)), *broker_, options);
     Require(made.ok(), "the directory can be exported");
     tree_ = *std::move(made);
     session_ = std::make_unique<Session>(*tree_, session_options_);

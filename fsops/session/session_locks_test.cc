@@ -1,8 +1,14 @@
 // Tlock and Tgetlock: between owners of one session, between sessions, against processes of the host.
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <cstddef>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <thread>
@@ -325,6 +331,42 @@ TEST_F(SessionLocksTest, ALockBesideTheClunkOfItsFidLeavesNothing) {
     ASSERT_EQ(locker_.Write(1, 0, 10, 2), p9::kLockSuccess) << round;
     ASSERT_EQ(locker_.Unlock(1, 0, 10, 2), p9::kLockSuccess);
   }
+}
+
+// From now on this process gets ENOLCK for every lock and unlock, as of a host that is out of memory.
+void LetLockingFail() {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_OFD_SETLK, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOLCK),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {.len = std::size(filter), .filter = filter};
+  ASSERT_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  ASSERT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+TEST_F(SessionLocksTest, WhatTheHostRefusesChangesNothing) {
+  const pid_t child = fork();
+  if (child == 0) {
+    EXPECT_EQ(locker_.Write(1, 0, 10, 1), p9::kLockSuccess);
+    LetLockingFail();
+    EXPECT_EQ(locker_.Write(1, 20, 10, 1), -ENOLCK);
+    EXPECT_EQ(locker_.Read(1, 0, 5, 1), -ENOLCK);
+    EXPECT_EQ(locker_.Unlock(1, 0, 0, 1), -ENOLCK);
+    EXPECT_EQ(locker_.Get(2, p9::kLockWrite, 20, 0, 2)->type, p9::kLockUnlock);
+    const auto held = locker_.Get(2, p9::kLockRead, 0, 0, 2);
+    EXPECT_TRUE(held.ok() && held->type == p9::kLockWrite && held->start == 0 && held->length == 10);
+    // Closing releases whatever the host thinks of unlocking.
+    EXPECT_TRUE(client_.Clunk(1).ok());
+    EXPECT_TRUE(HostCanWrite(0, 0));
+    _exit(HasFailure() ? 1 : 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 class SessionLockLimitsTest : public SessionLocksTest {
