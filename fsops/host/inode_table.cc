@@ -79,9 +79,9 @@ Result<InodeRef> InodeTable::Intern(UniqueFd fd, const InodeKey& key, mode_t typ
       const std::lock_guard lock(shard.mutex);
       found = shard.Find(key, hash);
     }
+    if (!found) found = InternNew(fd, key, type, hash);
     // Still there in a second round: Revive has taken it only if it succeeded.
-    if (!found) found = InternNew(fd, key, type, hash);  // NOLINT(bugprone-use-after-move)
-    if (!fd.ok()) {
+    if (!fd.ok()) {  // NOLINT(bugprone-use-after-move)
       descriptors_.Add(*found);
       descriptors_.Trim();
       return found;
