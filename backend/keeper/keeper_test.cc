@@ -137,7 +137,9 @@ auto ReaderOf(const Nodes& nodes) {
   };
 }
 
-std::string OptionsMistake(const Nodes& nodes) { return std::string(ReadShareOptions(ReaderOf(nodes)).status().message()); }
+std::string OptionsMistake(const Nodes& nodes) {
+  return std::string(ReadShareOptions(ReaderOf(nodes)).status().message());
+}
 
 TEST(ShareOptionsTest, AllGood) {
   const Nodes least = {{"path", "/srv"}, {"security_model", "passthrough"}};

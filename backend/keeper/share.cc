@@ -71,8 +71,10 @@ std::optional<seconds> LongestStay(Phase phase, const options::ServerOptions& op
 
 }  // namespace
 
-Share::Running::Running(ServerProcess started, const ExportMount& mount, size_t max_handles)
-    : process(std::move(started)), broker(mount.root.get(), max_handles), service(broker, mount.mount_id) {}
+Share::Running::Running(ServerProcess started, const ExportMount& mount, const options::ServerOptions& options)
+    : process(std::move(started)),
+      broker(mount.root.get(), HandlesFor(options)),
+      service(broker, mount.mount_id, options.enforce == options::Enforce::kServer ? &users : nullptr) {}
 
 Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t devid, Time now)
     : store_(store),
@@ -242,7 +244,7 @@ absl::Status Share::StartServer() {
                      start.options.max_open_files, ": raise its RLIMIT_NOFILE, or write a smaller max-open-files"));
   }
   Log(LogLevel::kInfo, name_, absl::StrCat("the guest connects; its server is process ", process->pid()));
-  running_ = std::make_unique<Running>(*std::move(process), export_, HandlesFor(options_.server));
+  running_ = std::make_unique<Running>(*std::move(process), export_, options_.server);
   server_ = Server::kStarting;
   last_words_.clear();
   return absl::OkStatus();

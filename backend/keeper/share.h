@@ -24,6 +24,7 @@
 #include "backend/keeper/share_table.h"
 #include "backend/link/broker_service.h"
 #include "fsops/host/local_handle_broker.h"
+#include "fsops/host/local_user_database.h"
 #include "xenstore/paths.h"
 #include "xenstore/store.h"
 
@@ -58,10 +59,11 @@ class Share {
  private:
   // A server and what the keeper has for it. Gone as a whole when the server is reaped.
   struct Running {
-    Running(ServerProcess started, const ExportMount& mount, size_t max_handles);
+    Running(ServerProcess started, const ExportMount& mount, const options::ServerOptions& options);
 
     ServerProcess process;
     host::LocalHandleBroker broker;
+    host::LocalUserDatabase users;
     link::BrokerService service;
     std::optional<Time> kill_time;  // set when its link is closed or broken; max() once killed
   };

@@ -35,6 +35,8 @@ void BrokerClient::Deliver(Packet packet) {
     sequence = kept->sequence;
   } else if (auto reopened = packet.As<Reopened>()) {
     sequence = reopened->sequence;
+  } else if (auto user = packet.As<FoundUser>()) {
+    sequence = user->sequence;
   } else {
     inbox_.push_back(std::move(packet));
     return;
@@ -122,6 +124,15 @@ Result<UniqueFd> BrokerClient::Reopen(host::HandleToken token) {
   UniqueFd fd = packet->TakeFd();
   if (!fd.ok()) return Errno(EPROTO);
   return fd;
+}
+
+Result<host::User> BrokerClient::Find(uint32_t uid) {
+  Result<Packet> packet = Ask(link::FindUser{.uid = uid}, -1);
+  if (!packet.ok()) return packet.error();
+  const auto found = packet->As<FoundUser>();
+  if (!found || found->count > found->groups.size()) return Errno(EPROTO);
+  if (found->error != 0) return Errno(found->error);
+  return host::User{.gid = found->gid, .groups = {found->groups.begin(), found->groups.begin() + found->count}};
 }
 
 void BrokerClient::Drop(host::HandleToken token) {

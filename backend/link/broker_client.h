@@ -1,5 +1,5 @@
-// BrokerClient: a server's end of its link. It implements host::HandleBroker by asking the keeper, and delivers what
-// the keeper says of its own accord (Connect, Stop) to whoever calls Next.
+// BrokerClient: a server's end of its link. It implements host::HandleBroker and host::UserDatabase by asking the
+// keeper, and delivers what the keeper says of its own accord (Connect, Stop) to whoever calls Next.
 //
 // There is no reading thread of its own: whoever waits reads. One of the waiting threads holds the read, gives each
 // packet to the thread that it is for, and hands the read on when it has what it came for. So calls work from any
@@ -19,10 +19,11 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "fsops/host/handle_broker.h"
+#include "fsops/host/user_database.h"
 
 namespace virtfs::link {
 
-class BrokerClient final : public host::HandleBroker {
+class BrokerClient final : public host::HandleBroker, public host::UserDatabase {
  public:
   explicit BrokerClient(UniqueFd link) : link_(std::move(link)) {}
 
@@ -41,6 +42,8 @@ class BrokerClient final : public host::HandleBroker {
   // Told with the next call, or when there are enough of them: the end of a million fids is not to take as many
   // packets.
   void Drop(host::HandleToken token) override;
+
+  Result<host::User> Find(uint32_t uid) override;
 
  private:
   // One thread's wait for the answer with its number. Lives on that thread's stack.

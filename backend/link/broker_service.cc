@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -51,6 +52,20 @@ Result<void> BrokerService::Serve(int link, Packet packet) {
     if (drop->count > Drop::kMaxTokens) return Errno(EPROTO);
     for (const uint64_t token : std::span(drop->tokens).first(drop->count)) broker_.Drop(host::HandleToken{token});
     return {};
+  }
+  if (auto find = packet.As<FindUser>(); find && users_ != nullptr) {
+    FoundUser found{.sequence = find->sequence};
+    const Result<host::User> user = users_->Find(find->uid);
+    if (!user.ok()) {
+      found.error = user.error().value();
+    } else if (user->groups.size() > found.groups.size()) {
+      found.error = EOVERFLOW;
+    } else {
+      found.gid = user->gid;
+      found.count = static_cast<uint32_t>(user->groups.size());
+      std::copy(user->groups.begin(), user->groups.end(), found.groups.begin());
+    }
+    return Send(link, found, -1, Wait::kNo);
   }
   return Errno(EPROTO);
 }

@@ -46,7 +46,7 @@ class Packet {
  private:
   friend Result<Packet> Receive(int link, Wait wait);
 
-  static constexpr size_t kMaxSize = 1024;
+  static constexpr size_t kMaxSize = 4096;
 
   template <typename Message>
   static constexpr size_t SizeOf() {

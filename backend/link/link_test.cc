@@ -90,7 +90,7 @@ TEST_F(LinkTest, AMessageWithADescriptorTooManyOrTooFewIsNotThatMessage) {
 }
 
 TEST_F(LinkTest, OddPacketsAreErrors) {
-  const char big[2048] = {};
+  const char big[8192] = {};
   ASSERT_EQ(send(keeper_.get(), big, sizeof(big), 0), static_cast<ssize_t>(sizeof(big)));
   EXPECT_EQ(Receive(server_.get()).error(), Errno(EPROTO));
   ASSERT_EQ(send(keeper_.get(), big, 3, 0), 3);

@@ -6,6 +6,7 @@
 //       Connect                 ->             may follow Start at once; the server reads it when it is Locked
 //                               <-  Connected  ring and event channel are served
 //       Keep, Reopen, Drop      <-  (any time after Start)  Kept, Reopened ->
+//       FindUser                <-  (any time after Start, of a share with enforce=server)  FoundUser ->
 //       Stop                    ->             answer what is in flight, let go of the guest's memory, exit 0
 //                               <-  Fault      at any time, once: why the server is about to exit
 //
@@ -36,6 +37,8 @@ enum class Kind : uint32_t {
   kDrop,
   kKept,
   kReopened,
+  kFindUser,
+  kFoundUser,
 };
 
 // Whether a packet of a kind carries a descriptor.
@@ -143,6 +146,29 @@ struct Reopened {
   uint64_t sequence = 0;
   int32_t error = 0;
   uint32_t padding = 0;
+};
+
+// server -> keeper, the call of host::UserDatabase.
+struct FindUser {
+  static constexpr Kind kKind = Kind::kFindUser;
+  static constexpr Carries kCarries = Carries::kNothing;
+  uint64_t sequence = 0;
+  uint32_t uid = 0;
+  uint32_t padding = 0;
+};
+
+inline constexpr uint32_t kMaxGroups = 1000;
+
+// keeper -> server. `groups` are in ascending order and have `gid` among them.
+struct FoundUser {
+  static constexpr Kind kKind = Kind::kFoundUser;
+  static constexpr Carries kCarries = Carries::kNothing;
+  uint64_t sequence = 0;
+  int32_t error = 0;  // 0 or a Linux errno
+  uint32_t gid = 0;
+  uint32_t count = 0;  // of groups
+  uint32_t padding = 0;
+  std::array<uint32_t, kMaxGroups> groups{};
 };
 
 }  // namespace virtfs::link

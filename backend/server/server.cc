@@ -125,6 +125,7 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   auto tree = host::Export::Make(std::move(root), *std::move(proc_self_fd), keeper_, settings->tree);
   if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
   tree_ = *std::move(tree);
+  if (lockdown->powers == Powers::kOfUsers) session_options.users = &keeper_;
   session_ = std::make_unique<Session>(*tree_, session_options);
   service_ = std::make_unique<SessionService>(*session_);
   return kFilterIsPossible ? ForbidOtherSystemCalls() : absl::OkStatus();

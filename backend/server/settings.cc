@@ -35,6 +35,17 @@ SessionOptions::Devices DevicesOf(options::Devices devices) {
   return SessionOptions::Devices::kRemap;
 }
 
+IdOptions IdsOf(const options::ServerOptions& options) {
+  IdOptions result{.uids = options.uid_map,
+                   .gids = options.gid_map,
+                   .squash = IdOptions::Squash::kNone,
+                   .anon_uid = options.anon_uid,
+                   .anon_gid = options.anon_gid};
+  if (options.squash == options::Squash::kRoot) result.squash = IdOptions::Squash::kRoot;
+  if (options.squash == options::Squash::kAll) result.squash = IdOptions::Squash::kAll;
+  return result;
+}
+
 }  // namespace
 
 std::optional<Settings> SettingsOf(const link::Start& start) {
@@ -51,6 +62,7 @@ std::optional<Settings> SettingsOf(const link::Start& start) {
                .file_mode = options.file_mode,
                .directory_mode = options.directory_mode,
                .umask = options.umask,
+               .rights = options.enforce == options::Enforce::kServer ? host::Rights::kOfUsers : host::Rights::kOfRoot,
                .max_files = options.max_files,
                .max_space = options.max_space},
       .session = {.max_msize = options.max_msize,
@@ -58,7 +70,8 @@ std::optional<Settings> SettingsOf(const link::Start& start) {
                   .max_open_files = open_files,
                   .max_xattr_bytes = options.max_xattr_bytes,
                   .max_locks = options.max_locks,
-                  .devices = DevicesOf(options.devices)},
+                  .devices = DevicesOf(options.devices),
+                  .ids = IdsOf(options)},
       .pool = {.threads = start.threads,
                .max_requests = options.max_requests,
                .operations = {.per_second = options.operations.per_second, .burst = options.operations.burst},

@@ -30,7 +30,7 @@ Export::~Export() = default;
 
 Result<std::unique_ptr<Export>> Export::Make(UniqueFd root, UniqueFd proc_self_fd, HandleBroker& broker,
                                              const ExportOptions& options) {
-  PrepareCredentials();
+  PrepareCredentials(options.rights);
   struct statx stat;
   if (Result<void> done = StatX(root.get(), "", &stat); !done) return done.error();
   if (!S_ISDIR(stat.stx_mode)) return Errno(ENOTDIR);

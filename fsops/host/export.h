@@ -55,6 +55,8 @@ struct ExportOptions {
   uint32_t directory_mode = 0700;
   // Bits that are taken away from the permissions of whatever is made, beside what the guest's own umask took.
   uint32_t umask = 0;
+  // Whose rights the operations of this process have.
+  Rights rights = Rights::kOfRoot;
   // Files of any type that the tree may hold, and bytes: the sizes of its regular files, each rounded up to 4 KiB.
   // What would exceed them is ENOSPC. 0: as many as the file system takes; then nothing is counted. With one of them
   // Make goes through the whole tree (unless `readonly`); usage.h and docs/decisions/0009 say what counts.

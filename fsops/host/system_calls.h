@@ -47,6 +47,7 @@ inline constexpr std::array kSystemCalls = {
     SystemCall{SYS_fdatasync, "fdatasync", "data to the disk"},
     SystemCall{SYS_setfsuid, "setfsuid", "the owner of what this thread makes"},
     SystemCall{SYS_setfsgid, "setfsgid", "its group"},
+    SystemCall{SYS_setgroups, "setgroups", "the groups of the user that this thread acts for"},
     SystemCall{SYS_prctl, "prctl", "PR_GET_SECUREBITS, once per thread that makes files; PR_SET_SECUREBITS if it must"},
 };
 

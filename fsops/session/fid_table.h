@@ -73,6 +73,9 @@ struct Opened {
   std::unique_ptr<XattrValue> xattr;
 };
 
+// The user of a fid who is nobody of the host.
+inline constexpr uint32_t kNoOwner = 0xffffffff;
+
 class FidState {
  public:
   FidState(uint32_t uid, host::InodeRef inode, NameRef name, std::unique_ptr<Opened> opened = nullptr)
@@ -81,7 +84,7 @@ class FidState {
   const host::InodeRef inode;  // Null: came in an image, and the file could not be had again.
   const NameRef name;
   const std::unique_ptr<Opened> opened;  // Null: nothing but the file.
-  const uint32_t uid;                    // Of the attach: who owns what is made through this fid.
+  const uint32_t uid;  // Of the attach, the host's: who acts through this fid and owns what he makes; or kNoOwner.
 
  private:
   friend class FidRef;

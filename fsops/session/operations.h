@@ -12,14 +12,17 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "fsops/host/export.h"
+#include "fsops/host/users.h"
 #include "fsops/session/attributes.h"
 #include "fsops/session/call.h"
 #include "fsops/session/fid_table.h"
+#include "fsops/session/ids.h"
 #include "fsops/session/image.h"
 #include "fsops/session/locks.h"
 #include "fsops/session/names.h"
@@ -43,7 +46,10 @@ class Operations {
         xattrs_(options.max_xattr_bytes),
         locks_(tree, open_files_, options.max_locks),
         fids_(options.max_fids),
-        qid_paths_(tree.root()->key().dev, options.devices) {}
+        ids_(options.ids),
+        qid_paths_(tree.root()->key().dev, options.devices) {
+    if (options.users != nullptr) users_.emplace(*options.users, ids_.Anonymous());
+  }
 
   // Tversion: no fids and no locks any more.
   void Reset() {
@@ -138,13 +144,22 @@ class Operations {
     host::PathComponent name;
 
     host::Inode& inode() const { return *dir->inode; }
-    // Of what is made there. In a setgid directory the kernel takes the directory's group instead.
-    host::Owner Owner(uint32_t gid) const { return {.uid = dir->uid, .gid = gid}; }
   };
 
   p9::Qid QidOf(const host::Attributes& attributes);
   // One step of a walk, ".." included. ENODEV: to a device that is not allowed.
   Result<host::Node> Step(host::Inode& dir, std::string_view name);
+  // FidState::uid of a fid that Tattach makes.
+  Result<uint32_t> UserOfAttach(uint32_t guest_uid);
+  // From now on this thread acts for the user (of a FidState), where the host decides who may do what. Before all that
+  // asks the kernel for permission; what works on open files and held descriptors alone needs no user.
+  Result<void> ActFor(uint32_t uid);
+  // The fid, whose user this thread then acts for.
+  Result<FidRef> FindToAct(p9::Fid fid);
+  Result<FidTable::Change> BeginChangeToAct(p9::Fid fid);
+  // Of what is made in `dir`. In a setgid directory the kernel takes the directory's group instead. EOVERFLOW: the
+  // host has no such user or group.
+  Result<host::Owner> OwnerOfNew(const FidState& dir, uint32_t gid) const;
   // The fid, whose file must be open. EBADF: unknown, or not open. EINVAL: it stands for an attribute.
   Result<FidRef> FindOpen(p9::Fid fid);
   Result<Target> FindTarget(p9::Fid dir, std::string_view name);
@@ -164,6 +179,8 @@ class Operations {
   XattrBudget xattrs_;
   Locks locks_;
   FidTable fids_;
+  const Ids ids_;
+  std::optional<host::Users> users_;  // None: operations run with the server's own rights.
   QidPaths qid_paths_;
 };
 

@@ -38,7 +38,7 @@ uint8_t DirentType(mode_t type) { return static_cast<uint8_t>((type & S_IFMT) >>
 }  // namespace
 
 Result<Operations::Target> Operations::FindTarget(p9::Fid dir, std::string_view name) {
-  Result<FidRef> found = fids_.Find(dir);
+  Result<FidRef> found = FindToAct(dir);
   if (!found.ok()) return found.error();
   const Result<host::PathComponent> component = host::PathComponent::Parse(name);
   if (!component.ok()) return component.error();
@@ -75,8 +75,10 @@ Result<p9::Rreaddir> Operations::Do(const p9::Treaddir& request, Context& contex
 Result<p9::Rmkdir> Operations::Do(const p9::Tmkdir& request, Context& /*context*/) {
   const Result<Target> target = FindTarget(request.dfid, request.name);
   if (!target.ok()) return target.error();
+  const Result<host::Owner> owner = OwnerOfNew(*target->dir, request.gid);
+  if (!owner.ok()) return owner.error();
   const Result<host::Attributes> made =
-      tree_.MakeDirectory(target->inode(), target->name, request.mode & 07777, target->Owner(request.gid));
+      tree_.MakeDirectory(target->inode(), target->name, request.mode & 07777, *owner);
   if (!made.ok()) return made.error();
   return p9::Rmkdir{.qid = QidOf(*made)};
 }
@@ -84,8 +86,9 @@ Result<p9::Rmkdir> Operations::Do(const p9::Tmkdir& request, Context& /*context*
 Result<p9::Rsymlink> Operations::Do(const p9::Tsymlink& request, Context& /*context*/) {
   const Result<Target> target = FindTarget(request.fid, request.name);
   if (!target.ok()) return target.error();
-  const Result<host::Attributes> made =
-      tree_.MakeSymlink(target->inode(), target->name, request.symtgt, target->Owner(request.gid));
+  const Result<host::Owner> owner = OwnerOfNew(*target->dir, request.gid);
+  if (!owner.ok()) return owner.error();
+  const Result<host::Attributes> made = tree_.MakeSymlink(target->inode(), target->name, request.symtgt, *owner);
   if (!made.ok()) return made.error();
   return p9::Rsymlink{.qid = QidOf(*made)};
 }
@@ -93,8 +96,10 @@ Result<p9::Rsymlink> Operations::Do(const p9::Tsymlink& request, Context& /*cont
 Result<p9::Rmknod> Operations::Do(const p9::Tmknod& request, Context& /*context*/) {
   const Result<Target> target = FindTarget(request.dfid, request.name);
   if (!target.ok()) return target.error();
-  const Result<host::Attributes> made = tree_.MakeNode(
-      target->inode(), target->name, request.mode, makedev(request.major, request.minor), target->Owner(request.gid));
+  const Result<host::Owner> owner = OwnerOfNew(*target->dir, request.gid);
+  if (!owner.ok()) return owner.error();
+  const Result<host::Attributes> made =
+      tree_.MakeNode(target->inode(), target->name, request.mode, makedev(request.major, request.minor), *owner);
   if (!made.ok()) return made.error();
   return p9::Rmknod{.qid = QidOf(*made)};
 }

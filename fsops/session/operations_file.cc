@@ -19,7 +19,7 @@ Result<FidRef> Operations::FindOpen(p9::Fid fid) {
 Result<p9::Rlopen> Operations::Do(const p9::Tlopen& request, Context& /*context*/) {
   const Result<host::OpenFlags> flags = host::OpenFlags::Parse(request.flags);
   if (!flags.ok()) return flags.error();
-  Result<FidTable::Change> change = fids_.BeginChange(request.fid);
+  Result<FidTable::Change> change = BeginChangeToAct(request.fid);
   if (!change.ok()) return change.error();
   const FidState& before = change->before();
   if (before.opened != nullptr) return Errno(EINVAL);
@@ -40,7 +40,7 @@ Result<p9::Rlcreate> Operations::Do(const p9::Tlcreate& request, Context& /*cont
   if (!flags.ok()) return flags.error();
   const Result<host::PathComponent> name = host::PathComponent::Parse(request.name);
   if (!name.ok()) return name.error();
-  Result<FidTable::Change> change = fids_.BeginChange(request.fid);
+  Result<FidTable::Change> change = BeginChangeToAct(request.fid);
   if (!change.ok()) return change.error();
   const FidState& dir = change->before();
   if (dir.opened != nullptr) return Errno(EINVAL);
@@ -52,8 +52,9 @@ Result<p9::Rlcreate> Operations::Do(const p9::Tlcreate& request, Context& /*cont
     const Result<host::Node> there = tree_.Lookup(*dir.inode, *name);
     if (there.ok() && !qid_paths_.Allows(there->attributes.dev)) return Errno(ENODEV);
   }
-  Result<host::CreatedFile> created =
-      tree_.Create(*dir.inode, *name, *flags, request.mode & 07777, {.uid = dir.uid, .gid = request.gid});
+  const Result<host::Owner> owner = OwnerOfNew(dir, request.gid);
+  if (!owner.ok()) return owner.error();
+  Result<host::CreatedFile> created = tree_.Create(*dir.inode, *name, *flags, request.mode & 07777, *owner);
   if (!created.ok()) return created.error();
   auto opened = std::make_unique<Opened>(*std::move(slot), std::move(created->file), request.flags);
   std::move(*change).Commit(std::make_unique<FidState>(dir.uid, std::move(created->node.inode),
@@ -79,6 +80,8 @@ Result<p9::Rread> Operations::Do(const p9::Tread& request, Context& context) {
 Result<p9::Rwrite> Operations::Do(const p9::Twrite& request, Context& context) {
   const Result<FidRef> found = fids_.FindOpened(request.fid);
   if (!found.ok()) return found.error();
+  // A write by anyone but root clears set-id bits.
+  if (Result<void> acting = ActFor((*found)->uid); !acting.ok()) return acting.error();
   const Opened& opened = *(*found)->opened;
   Payload data = context.call.data;
   if (data.size() < request.count) return Errno(EINVAL);

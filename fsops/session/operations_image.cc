@@ -134,7 +134,9 @@ Result<void> Operations::Restore(const Image& image) {
       if (!parsed.ok()) return parsed.error();
       Result<OpenFileBudget::Slot> slot = open_files_.Take();
       if (!slot.ok()) return slot.error();
-      Result<std::unique_ptr<host::OpenFile>> file = tree_.Open(*inode, *parsed);
+      const Result<void> acting = ActFor(entry.uid);
+      Result<std::unique_ptr<host::OpenFile>> file =
+          acting.ok() ? tree_.Open(*inode, *parsed) : Result<std::unique_ptr<host::OpenFile>>(acting.error());
       if (file.ok()) {
         opened = std::make_unique<Opened>(*std::move(slot), *std::move(file), flags);
       } else {

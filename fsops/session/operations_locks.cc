@@ -45,6 +45,8 @@ Result<p9::Rlock> Operations::Do(const p9::Tlock& request, Context& /*context*/)
   const Result<FidRef> found = FindOpen(request.fid);
   if (!found.ok()) return found.error();
   const FidState& state = **found;
+  // The host's description of a file's locks may have to be opened.
+  if (Result<void> acting = ActFor(state.uid); !acting.ok()) return acting.error();
   // Blocking is the client's to do, by asking again. Reclaiming is what a client would do after locks were lost with a
   // server, and then it is a lock like any other.
   if ((request.flags & ~(p9::kLockBlock | p9::kLockReclaim)) != 0) return Errno(EINVAL);

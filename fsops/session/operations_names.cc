@@ -37,7 +37,7 @@ Result<Place> Operations::Locate(const FidState& fid) {
 }
 
 Result<p9::Rrename> Operations::Do(const p9::Trename& request, Context& /*context*/) {
-  const Result<FidRef> file = fids_.Find(request.fid);
+  const Result<FidRef> file = FindToAct(request.fid);
   if (!file.ok()) return file.error();
   const Result<Target> to = FindTarget(request.dfid, request.name);
   if (!to.ok()) return to.error();
@@ -73,6 +73,7 @@ Result<p9::Runlinkat> Operations::Do(const p9::Tunlinkat& request, Context& /*co
 Result<p9::Rremove> Operations::Do(const p9::Tremove& request, Context& /*context*/) {
   const Result<FidRef> file = fids_.Remove(request.fid);
   if (!file.ok()) return file.error();
+  if (Result<void> acting = ActFor((*file)->uid); !acting.ok()) return acting.error();
   ReleaseLocks(request.fid, **file);
   if ((*file)->opened != nullptr && (*file)->opened->xattr != nullptr) return Errno(EINVAL);
   const Result<Place> place = Locate(**file);

@@ -10,8 +10,6 @@
 namespace virtfs::session {
 namespace {
 
-constexpr uint32_t kNobody = 65534;
-
 // Tattach without n_uname names its user in words. The export's host may know no such name, and this process sees no
 // passwd file anyway: decimal numbers and "root" are understood, everyone else is nobody. (Linux's client sends
 // "nobody" for the mount itself and numbers for the users that come to it.)
@@ -20,7 +18,7 @@ uint32_t ParseUser(std::string_view uname) {
   uint32_t uid = 0;
   const char* const end = uname.data() + uname.size();
   const auto [parsed, error] = std::from_chars(uname.data(), end, uid);
-  return error == std::errc() && parsed == end && uid != p9::kNoId ? uid : kNobody;
+  return error == std::errc() && parsed == end && uid != p9::kNoId ? uid : Ids::kNobody;
 }
 
 }  // namespace
@@ -42,7 +40,10 @@ Result<host::Node> Operations::Step(host::Inode& dir, std::string_view name) {
 
 Result<p9::Rattach> Operations::Do(const p9::Tattach& request, Context& /*context*/) {
   if (request.afid != p9::kNoFid) return Errno(EINVAL);
-  const uint32_t uid = request.n_uname != p9::kNoUname ? request.n_uname : ParseUser(request.uname);
+  const Result<uint32_t> uid =
+      UserOfAttach(request.n_uname != p9::kNoUname ? request.n_uname : ParseUser(request.uname));
+  if (!uid.ok()) return uid.error();
+  if (Result<void> acting = ActFor(*uid); !acting.ok()) return acting.error();
 
   host::InodeRef inode = tree_.root();
   std::optional<host::Attributes> attributes;
@@ -64,7 +65,7 @@ Result<p9::Rattach> Operations::Do(const p9::Tattach& request, Context& /*contex
     if (!root.ok()) return root.error();
     attributes = *root;
   }
-  auto state = std::make_unique<FidState>(uid, std::move(inode), std::move(last_name));
+  auto state = std::make_unique<FidState>(*uid, std::move(inode), std::move(last_name));
   if (Result<void> inserted = fids_.Insert(request.fid, std::move(state)); !inserted.ok()) return inserted.error();
   return p9::Rattach{.qid = QidOf(*attributes)};
 }
@@ -73,6 +74,10 @@ Result<p9::Rwalk> Operations::Do(const p9::Twalk& request, Context& /*context*/)
   Result<FidRef> found = fids_.Find(request.fid);
   if (!found.ok()) return found.error();
   const FidState& from = **found;
+  // Cloning looks at nothing.
+  if (!request.wname.empty()) {
+    if (Result<void> acting = ActFor(from.uid); !acting.ok()) return acting.error();
+  }
   const bool in_place = request.newfid == request.fid;
   if (in_place && request.wname.empty()) return p9::Rwalk{};
   if (in_place && from.opened != nullptr) return Errno(EINVAL);
@@ -113,7 +118,8 @@ Result<p9::Rclunk> Operations::Do(const p9::Tclunk& request, Context& /*context*
   const FidState& state = **removed;
   ReleaseLocks(request.fid, state);
   if (state.opened != nullptr && state.opened->xattr != nullptr) {
-    if (Result<void> set = state.opened->xattr->Set(tree_, *state.inode); !set.ok()) return set.error();
+    if (Result<void> acting = ActFor(state.uid); !acting.ok()) return acting.error();
+    if (Result<void> set = state.opened->xattr->Set(tree_, *state.inode, ids_); !set.ok()) return set.error();
   }
   return p9::Rclunk{};
 }

@@ -28,12 +28,13 @@ std::optional<host::XattrMode> ParseMode(uint32_t flags) {
 }  // namespace
 
 Result<p9::Rxattrwalk> Operations::Do(const p9::Txattrwalk& request, Context& /*context*/) {
-  const Result<FidRef> found = fids_.Find(request.fid);
+  const Result<FidRef> found = FindToAct(request.fid);
   if (!found.ok()) return found.error();
   const FidState& file = **found;
   Result<std::string> bytes =
       request.name.empty() ? tree_.ListXattr(*file.inode) : tree_.GetXattr(*file.inode, request.name);
   if (!bytes.ok()) return bytes.error();
+  if (Ids::IsAcl(request.name)) bytes = ids_.AclForGuest(*bytes);
   const uint64_t size = bytes->size();
   Result<std::unique_ptr<XattrValue>> value = XattrValue::ForReading(xattrs_, *std::move(bytes));
   if (!value.ok()) return value.error();

@@ -4,7 +4,24 @@
 #include <chrono>
 #include <cstdint>
 
+#include "base/id_map.h"
+
 namespace virtfs {
+
+namespace host {
+class UserDatabase;
+}
+
+// Which users and groups of the guest are which of the host.
+struct IdOptions {
+  IdMap uids = {};
+  IdMap gids = {};
+  // Whose ids become these two of the host instead: root's, or all.
+  enum class Squash : uint8_t { kNone, kRoot, kAll };
+  Squash squash = Squash::kNone;
+  uint32_t anon_uid = 65534;
+  uint32_t anon_gid = 65534;
+};
 
 // Every bound is per session. Whether the tree may be changed is the Export's own option.
 struct SessionOptions {
@@ -33,6 +50,12 @@ struct SessionOptions {
   // numbers are taken as they are, and a guest may take two files for one (kWarn).
   enum class Devices : uint8_t { kRemap, kForbid, kWarn };
   Devices devices = Devices::kRemap;
+
+  IdOptions ids = {};
+
+  // Null: the guest's kernel decides who may do what. Else the host's does, for the user who attached and the groups
+  // that this says he has. Must outlive the session; the process must have host::Rights::kOfUsers.
+  host::UserDatabase* users = nullptr;
 };
 
 }  // namespace virtfs

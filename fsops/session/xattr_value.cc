@@ -54,7 +54,7 @@ Result<size_t> XattrValue::Write(uint64_t offset, const Payload& data) {
   return host::FileIo::CopyFrom(data, Bytes(bytes_).subspan(offset));
 }
 
-Result<void> XattrValue::Set(host::Export& tree, host::Inode& inode) {
+Result<void> XattrValue::Set(host::Export& tree, host::Inode& inode, const Ids& ids) {
   if (!writable_) return {};
   if (size_ == 0) return tree.RemoveXattr(inode, name_);
   std::string bytes;
@@ -64,6 +64,11 @@ Result<void> XattrValue::Set(host::Export& tree, host::Inode& inode) {
     bytes.swap(bytes_);
   }
   if (bytes.size() != size_) return Errno(EINVAL);
+  if (Ids::IsAcl(name_)) {
+    Result<std::string> acl = ids.AclForHost(bytes);
+    if (!acl.ok()) return acl.error();
+    bytes = *std::move(acl);
+  }
   return tree.SetXattr(inode, name_, Bytes(std::as_const(bytes)), mode_);
 }
 

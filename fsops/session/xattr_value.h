@@ -18,6 +18,7 @@
 #include "base/payload.h"
 #include "base/result.h"
 #include "fsops/host/export.h"
+#include "fsops/session/ids.h"
 
 namespace virtfs::session {
 
@@ -67,8 +68,8 @@ class XattrValue {
   Result<size_t> Write(uint64_t offset, const Payload& data);
 
   // Sets the attribute of `inode`, if this is to be written. EINVAL: not all bytes have come; others are the host's.
-  // The attribute is unchanged then.
-  Result<void> Set(host::Export& tree, host::Inode& inode);
+  // The attribute is unchanged then. `ids`: of the users and groups in an ACL (EOVERFLOW: the host has none such).
+  Result<void> Set(host::Export& tree, host::Inode& inode, const Ids& ids);
 
   // --- for an image; while nothing else runs ---
 
