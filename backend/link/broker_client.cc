@@ -127,7 +127,7 @@ Result<UniqueFd> BrokerClient::Reopen(host::HandleToken token) {
 }
 
 Result<host::User> BrokerClient::Find(uint32_t uid) {
-  Result<Packet> packet = Ask(link::FindUser{.uid = uid}, -1);
+  Result<Packet> packet = Ask(link::FindUser{.uid = uid}, {});
   if (!packet.ok()) return packet.error();
   const auto found = packet->As<FoundUser>();
   if (!found || found->count > found->groups.size()) return Errno(EPROTO);

@@ -110,6 +110,11 @@ TEST_P(SystemCallsTest, FrequentOperationsMakeNoneTooMany) {
     Count([&] { made = tree_->Create(root(), Name("new"), {}, 0600, {0, 0}); });
     EXPECT_EQ(ErrorOf(made), 0);
     Count([&] { EXPECT_EQ(ErrorOf(tree_->MakeDirectory(root(), Name("theirs"), 0700, {1, 0})), 0); });
+    // Another user of enforce=server, the same again, and one with the same groups.
+    const uint32_t groups[] = {5, 6};
+    Count([&] { EXPECT_EQ(ErrorOf(AssumeUser({7, 5}, groups)), 0); });
+    Count([&] { EXPECT_EQ(ErrorOf(AssumeUser({7, 5}, groups)), 0); });
+    Count([&] { EXPECT_EQ(ErrorOf(AssumeUser({8, 5}, groups)), 0); });
   };
   EXPECT_EQ(Trace(body), (std::vector<std::vector<int>>{
                              {SYS_statx},
@@ -123,6 +128,9 @@ TEST_P(SystemCallsTest, FrequentOperationsMakeNoneTooMany) {
                              {SYS_close},
                              {SYS_openat2, SYS_openat, SYS_statx},
                              {SYS_setfsuid, SYS_setfsuid, SYS_mkdirat, SYS_statx},
+                             {SYS_setgroups, SYS_setfsgid, SYS_setfsgid, SYS_setfsuid, SYS_setfsuid},
+                             {},
+                             {SYS_setfsuid, SYS_setfsuid},
                          }));
 }
 
@@ -130,6 +138,8 @@ TEST_P(SystemCallsTest, NoneButThoseOfTheList) {
   const auto everything = [&] {
     Begin();
     Mark();
+    const uint32_t groups[] = {0};
+    EXPECT_EQ(ErrorOf(AssumeUser({0, 0}, groups)), 0);
     const Owner owner{1, 2};
     const InodeRef d = MakeDirectory(root(), "d").inode;
     CreatedFile f = *tree_->Create(*d, Name("f"), {.access = Access::kReadWrite, .sync = true}, 0644, owner);
