@@ -281,7 +281,7 @@ TEST_F(EnforceTest, MapsAndSquashHoldWhereTheHostDecides) {
   EXPECT_EQ(chown_made(p9::kSetattrUid, 1000), 0);
 }
 
-// What the kernel says of the server's process: for passthrough, and how little there is for a model without privilege.
+// What the kernel says of the server's process.
 TEST_F(EnforceTest, CapabilitiesOverFilesAreOutOfForceForUsers) {
   Share("share", ",enforce=server");
   Connection share = ConnectShare("share");
@@ -312,6 +312,43 @@ TEST_F(EnforceTest, CapabilitiesOverFilesAreOutOfForceForUsers) {
   }
   EXPECT_TRUE(acted);
   EXPECT_EQ(filters, std::set<std::string>{"Seccomp:\t2"});
+}
+
+// Of the models that need no privilege, all threads.
+TEST_F(EnforceTest, AModelWithoutPrivilegeIsServedByTheOwnerOfTheDirectory) {
+  ASSERT_EQ(mkdir(Path("share").c_str(), 0700), 0);
+  ASSERT_EQ(chown(Path("share").c_str(), kAlice, kStaff), 0);
+  auto attach = SpawnAttach(kGuest, {"tag=share,path=" + Path("share") + ",security_model=none"});
+  ASSERT_EQ(attach->Wait(), 0) << attach->Output();
+  Connection share = ConnectShare("share");
+  ASSERT_TRUE(share);
+  const auto made = share.client->Call(p9::Tmkdir{.dfid = share.root.get(), .name = "d", .mode = 0755, .gid = 0});
+  ASSERT_TRUE(made.ok());
+  struct stat stat;
+  ASSERT_EQ(lstat(Path("share/d").c_str(), &stat), 0);
+  EXPECT_EQ(stat.st_uid, kAlice);
+
+  const std::vector<int> servers = ChildrenOf(keeper_->pid());
+  ASSERT_EQ(servers.size(), 1u);
+  const std::string none = "\t0000000000000000", alice = "\t70001", staff = "\t70010";
+  const std::set<std::string> expected = {"Uid:" + alice + alice + alice + alice,
+                                          "Gid:" + staff + staff + staff + staff,
+                                          "Groups:\t ",
+                                          "CapInh:" + none,
+                                          "CapPrm:" + none,
+                                          "CapEff:" + none,
+                                          "CapBnd:" + none,
+                                          "CapAmb:" + none,
+                                          "NoNewPrivs:\t1",
+                                          "Seccomp:\t2"};
+  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(servers[0]) + "/task")) {
+    std::ifstream status(task.path() / "status");
+    std::set<std::string> found;
+    for (std::string line; std::getline(status, line);) {
+      if (expected.contains(line)) found.insert(line);
+    }
+    EXPECT_EQ(found, expected);
+  }
 }
 
 }  // namespace

@@ -75,8 +75,11 @@ TEST_F(LifecycleTest, AMistakeInAShareSaysWhatToWriteAndCostsNoOther) {
   } kMistakes[] = {
       {"tag=x,path=/no/such/place,security_model=passthrough", "does not exist: create it, or write another path", 1},
       {"tag=x,path=" + file + ",security_model=passthrough", "is not a directory: write the path of one", 1},
-      {"tag=x,path=" + directory_ + ",security_model=secret", "security_model=secret: write passthrough, mapped-xattr", 2},
-      {"tag=x,path=" + directory_ + ",security_model=mapped-xattr", "is not served by this version", 1},
+      {"tag=x,path=/proc/sys,security_model=passthrough", "is on proc, which is no file system of files", 1},
+      {"tag=x,path=/sys,security_model=passthrough", "is on sysfs", 1},
+      {"tag=x,path=/proc/self/root/tmp,security_model=passthrough", "leads through a link of /proc", 1},
+      {"tag=x,path=" + directory_ + ",security_model=secret", "security_model=secret: write passthrough, mapped-xattr",
+       2},
       {"tag=good,path=" + directory_ + ",security_model=passthrough", "write another tag", 1},
       {"tag=x,path=" + directory_ + ",security_model=passthrough,devid=0", "has a share 0 already", 1},
       {"tag=x,path=" + directory_ + ",security_model=passthrough,max-msize=99", "from 4096 to 4194304", 2},
@@ -107,6 +110,39 @@ TEST_F(LifecycleTest, AShareWhosePathAppearsLaterComesByItself) {
   ASSERT_EQ(mkdir(path.c_str(), 0755), 0);
   ASSERT_TRUE(WaitForState(1, 0, kInitWait));
   EXPECT_FALSE(xen_->Read(Private(1, 0, "error")));
+}
+
+// A guest that can write to a directory on the path cannot lead the share elsewhere once it was ready.
+TEST_F(LifecycleTest, AShareStaysWithTheDirectoryThatItWasAttachedWith) {
+  ASSERT_TRUE(xen_->AddDomain(1));
+  auto keeper = StartKeeper(1);
+  const std::string path = directory_ + "/sub/share", elsewhere = directory_ + "/elsewhere";
+  ASSERT_EQ(mkdir((directory_ + "/sub").c_str(), 0755), 0);
+  ASSERT_EQ(mkdir(path.c_str(), 0755), 0);
+  ASSERT_EQ(mkdir(elsewhere.c_str(), 0755), 0);
+  const int devid = AttachPath(1, "share", path);
+  ASSERT_EQ(devid, 0);
+  PlainFrontend frontend(*xen_, 1, devid);
+  Connect(frontend, 1, devid);
+  ASSERT_EQ(rename(path.c_str(), (path + "-moved").c_str()), 0);
+  ASSERT_EQ(symlink(elsewhere.c_str(), path.c_str()), 0);
+  frontend.Write("state", kClosing);
+  ASSERT_TRUE(WaitForState(1, devid, kClosed));
+  frontend.Write("state", kClosed);
+  ASSERT_TRUE(keeper->WaitForOutput("leads to another directory than when the share was attached"));
+  EXPECT_EQ(xen_->Read(Backend(1, devid)), kClosed);
+  EXPECT_THAT(xen_->Read(Private(1, devid, "error")).value_or(""), HasSubstr("put the former one back"));
+
+  // Nor does a new keeper follow it.
+  keeper->Kill(SIGTERM);
+  keeper->Wait();
+  keeper = StartKeeper(1);
+  ASSERT_TRUE(keeper->WaitForOutput("leads to another directory"));
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  ASSERT_EQ(rename((path + "-moved").c_str(), path.c_str()), 0);
+  Connect(frontend, 1, devid);
+  Detach(1, devid);
+  EXPECT_EQ(AttachPath(1, "share", elsewhere), 0);
 }
 
 TEST_F(LifecycleTest, GarbageInTheGuestsNodesCostsThatShareOnly) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cinttypes>
+#include <cstdio>
 #include <cstdlib>
 #include <utility>
 
@@ -32,6 +34,9 @@ constexpr seconds kExitTime{5};
 
 // Packets served for one share before the others get their turn.
 constexpr int kPacketsAtOnce = 64;
+
+// Of the private directory; this backend's own (docs/virtfs.md 11.3).
+constexpr char kIdentityNode[] = "/x-identity";
 
 constexpr uint32_t kMaxDescriptors = 16384;
 constexpr uint32_t kReservedDescriptors = 256;
@@ -201,8 +206,9 @@ absl::Status Share::Prepare() {
   absl::StatusOr<options::ShareOptions> options = ReadShareOptions(
       [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.private_dir, "/", name)); });
   if (!options.ok()) return options.status();
-  absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->server.readonly);
+  absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->server.readonly, KnownExport(options->path));
   if (!mount.ok()) return mount.status();
+  RememberExport(options->path, mount->identity);
   options_ = *std::move(options);
   export_ = *std::move(mount);
   if (prepare_failed_) PublishError("");
@@ -218,6 +224,24 @@ absl::Status Share::Prepare() {
       absl::StrCat("waits for the guest to connect; shares ", options_.path,
                    options_.server.readonly ? " read-only" : ""));
   return absl::OkStatus();
+}
+
+// In xenstore, since it is to outlive this process as the share does: "DEVICE:INODE PATH".
+std::optional<ExportIdentity> Share::KnownExport(const std::string& path) {
+  const Result<std::string> node = store_.Read(absl::StrCat(paths_.private_dir, kIdentityNode));
+  if (!node.ok()) return std::nullopt;
+  ExportIdentity known;
+  int parsed = 0;
+  const bool well_formed = sscanf(node->c_str(), "%" SCNu64 ":%" SCNu64 " %n", &known.dev, &known.ino, &parsed) == 2;
+  // Another path is the operator's own wish.
+  if (!well_formed || parsed == 0 || node->substr(static_cast<size_t>(parsed)) != path) return std::nullopt;
+  return known;
+}
+
+void Share::RememberExport(const std::string& path, const ExportIdentity& identity) {
+  const Result<void> written = store_.Write(absl::StrCat(paths_.private_dir, kIdentityNode),
+                                            absl::StrCat(identity.dev, ":", identity.ino, " ", path));
+  if (!written.ok()) Log(LogLevel::kWarning, name_, absl::StrCat("cannot write identity: ", written.error().message()));
 }
 
 absl::Status Share::StartServer() {

@@ -77,6 +77,9 @@ class Share {
   // An error is a sentence for the operator.
   absl::Status Do(Action action);
   absl::Status Prepare();
+  // Which directory `path` was when it was opened first; nothing if it was not.
+  std::optional<ExportIdentity> KnownExport(const std::string& path);
+  void RememberExport(const std::string& path, const ExportIdentity& identity);
   absl::Status StartServer();
   void Enter(Phase next, Time now);
 

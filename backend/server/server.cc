@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "backend/keeper/log.h"
 #include "backend/link/broker_client.h"
 #include "backend/server/connection.h"
 #include "backend/server/lockdown.h"
@@ -126,6 +127,10 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
   tree_ = *std::move(tree);
   if (lockdown->powers == Powers::kOfUsers) session_options.users = &keeper_;
+  session_options.on_foreign_device = [start] {
+    Log(LogLevel::kWarning, absl::StrCat("domain ", start.domid, " share ", start.devid),
+        "other file systems are mounted inside the share, so files may have the same numbers: write multidevs=remap");
+  };
   session_ = std::make_unique<Session>(*tree_, session_options);
   service_ = std::make_unique<SessionService>(*session_);
   return kFilterIsPossible ? ForbidOtherSystemCalls() : absl::OkStatus();

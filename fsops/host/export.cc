@@ -76,6 +76,9 @@ Result<Node> Export::Intern(UniqueFd fd, const Place* place, const Kept* kept) {
   struct statx stat;
   if (Result<void> done = StatX(fd.get(), "", &stat); !done) return done.error();
   const Attributes attributes = AttributesOf(stat);
+  if (root_ && attributes.dev != root_->key().dev) {
+    if (Result<void> checked = foreign_devices_.Check(fd.get(), attributes.dev); !checked) return checked.error();
+  }
   Result<InodeRef> inode = table_->Intern(std::move(fd), KeyOf(attributes), attributes.mode & S_IFMT);
   if (!inode) return inode.error();
   Node node{*std::move(inode), attributes};

@@ -27,6 +27,7 @@
 #include "base/unique_fd.h"
 #include "fsops/host/attributes.h"
 #include "fsops/host/credentials.h"
+#include "fsops/host/foreign_devices.h"
 #include "fsops/host/handle_broker.h"
 #include "fsops/host/inode.h"
 #include "fsops/host/lock_file.h"
@@ -98,7 +99,7 @@ class Export {
   const InodeRef& root() const { return root_; }
   bool readonly() const { return options_.readonly; }
 
-  // --- finding ---
+  // --- finding: EACCES, beside the kernel's reasons, where a file system like proc is mounted (foreign_devices.h) ---
 
   // One openat2 and one statx; a close if the Inode was there already. (Under the mapped models more, as of all
   // operations.) ENOTDIR: `dir` is none.
@@ -246,7 +247,8 @@ class Export {
   const std::unique_ptr<Usage> usage_;      // null: nothing is counted
   const std::unique_ptr<InodeTable> table_;
   bool root_is_mount_ = false;  // then the kernel itself keeps ".." inside
-  InodeRef root_;               // after table_: released first
+  ForeignDevices foreign_devices_;
+  InodeRef root_;  // after table_: released first
   std::optional<HeldDescriptor> root_held_;
 };
 

@@ -43,13 +43,13 @@ Result<void> Users::Refresh(uint32_t uid) {
   const auto known = known_.find(uid);
   if (known != known_.end()) {
     if (*known->second == **fresh) return {};
-    known->second = *std::move(fresh);
-    generation_ = NextGeneration();
-    return {};
+    known_.erase(known);
   }
   // Any other makes room; if he is still active he is asked for again.
   if (known_.size() >= kMaxUsers) known_.erase(known_.begin());
   known_.emplace(uid, *std::move(fresh));
+  // Also for one who was not known: he may have been forgotten while a thread still acts for him.
+  generation_ = NextGeneration();
   return {};
 }
 

@@ -10,7 +10,9 @@
 // Trust: messages are well-formed, their values are the guest's. Threads: any, as said.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -48,6 +50,7 @@ class Operations {
         fids_(options.max_fids),
         ids_(options.ids),
         qid_paths_(tree.root()->key().dev, options.devices) {
+    if (options.devices == SessionOptions::Devices::kWarn) on_foreign_device_ = options.on_foreign_device;
     if (options.users != nullptr) users_.emplace(*options.users, ids_.Anonymous());
   }
 
@@ -181,6 +184,8 @@ class Operations {
   FidTable fids_;
   const Ids ids_;
   std::optional<host::Users> users_;  // None: operations run with the server's own rights.
+  std::function<void()> on_foreign_device_;  // To be called once; empty: never.
+  std::atomic<bool> warned_of_devices_ = false;
   QidPaths qid_paths_;
 };
 

@@ -34,7 +34,9 @@ Result<host::Node> Operations::Step(host::Inode& dir, std::string_view name) {
   const Result<host::PathComponent> component = host::PathComponent::Parse(name);
   if (!component.ok()) return component.error();
   Result<host::Node> node = tree_.Lookup(dir, *component);
-  if (node.ok() && !qid_paths_.Allows(node->attributes.dev)) return Errno(ENODEV);
+  if (!node.ok() || node->attributes.dev == tree_.root()->key().dev) return node;
+  if (!qid_paths_.Allows(node->attributes.dev)) return Errno(ENODEV);
+  if (on_foreign_device_ && !warned_of_devices_.exchange(true)) on_foreign_device_();
   return node;
 }
 

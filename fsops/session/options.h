@@ -1,8 +1,9 @@
-// SessionOptions: the bounds of one session, and what the operator chose for it. Plain values.
+// SessionOptions: the bounds of one session, and what the operator chose for it.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 
 #include "base/id_map.h"
 
@@ -50,6 +51,8 @@ struct SessionOptions {
   // numbers are taken as they are, and a guest may take two files for one (kWarn).
   enum class Devices : uint8_t { kRemap, kForbid, kWarn };
   Devices devices = Devices::kRemap;
+  // Called once, from any thread, under kWarn: when the client has come to such a file.
+  std::function<void()> on_foreign_device = {};
 
   IdOptions ids = {};
 
