@@ -16,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -279,6 +280,27 @@ TEST_F(EnforceTest, MapsAndSquashHoldWhereTheHostDecides) {
   EXPECT_EQ(chown_made(p9::kSetattrUid, 1001), EOVERFLOW);
   EXPECT_EQ(chown_made(p9::kSetattrGid, 1001), EOVERFLOW);
   EXPECT_EQ(chown_made(p9::kSetattrUid, 1000), 0);
+
+  // The users in an ACL are the guest's, and on the host the host's.
+  const auto acl = [](uint32_t uid) {
+    return enforce::Acl({{1, 7, ~0U}, {2, 5, uid}, {4, 5, ~0U}, {16, 7, ~0U}, {32, 5, ~0U}});
+  };
+  const auto set_acl = [&](const std::string& value) {
+    return guest.At({"made"}, [&](p9::Fid fid) {
+      EXPECT_EQ(guest.Ask(p9::Txattrcreate{
+                    .fid = fid, .name = "system.posix_acl_access", .attr_size = value.size(), .flags = 0}),
+                0);
+      const std::span bytes(reinterpret_cast<const uint8_t*>(value.data()), value.size());
+      const auto count = static_cast<uint32_t>(value.size());
+      EXPECT_TRUE(share.client->Call(p9::Twrite{.fid = fid, .offset = 0, .count = count}, bytes).ok());
+      return guest.Ask(p9::Tclunk{.fid = fid});
+    });
+  };
+  EXPECT_EQ(set_acl(acl(1001)), EOVERFLOW);
+  EXPECT_EQ(set_acl(acl(1000)), 0);
+  char on_host[64];
+  const ssize_t size = getxattr(Path("share/made").c_str(), "system.posix_acl_access", on_host, sizeof(on_host));
+  EXPECT_EQ(std::string(on_host, size < 0 ? 0 : static_cast<size_t>(size)), acl(kAlice));
 }
 
 // What the kernel says of the server's process.
