@@ -120,6 +120,7 @@ absl::Status QemuClient::Start(const std::string& directory, const std::string& 
       "-fsdev",      absl::StrCat("local,id=fs,path=", directory, ",", fsdev),
       "-device",     "virtio-9p-pci,fsdev=fs,mount_tag=x,addr=04.0,disable-modern=on,disable-legacy=off,ioeventfd=off"};
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const std::string libraries = absl::StrCat(root, "/usr/lib/x86_64-linux-gnu:", root, "/lib/x86_64-linux-gnu");

@@ -16,8 +16,10 @@ struct SystemCall {
 
 // Of Export, OpenFile and FileIo, at any time. (Beside these: what memory, threads and locks need.)
 inline constexpr std::array kSystemCalls = {
-    SystemCall{SYS_openat2, "openat2", "look a name up, make a file; RESOLVE_BENEATH | NO_SYMLINKS | NO_MAGICLINKS"},
-    SystemCall{SYS_openat, "openat", "open the file behind a held descriptor, by /proc/self/fd; \"..\" of a directory"},
+    SystemCall{SYS_openat2, "openat2",
+               "look a name up, make a file, metadata of mapped-file; RESOLVE_BENEATH | NO_SYMLINKS | NO_MAGICLINKS"},
+    SystemCall{SYS_openat, "openat",
+               "open the file behind a held descriptor, by /proc/self/fd; \"..\" of a directory; nameless files"},
     SystemCall{SYS_close, "close", "give a descriptor back"},
     SystemCall{SYS_statx, "statx", "attributes and identity"},
     SystemCall{SYS_fstatfs, "fstatfs", "how full a file system is"},
@@ -25,7 +27,7 @@ inline constexpr std::array kSystemCalls = {
     SystemCall{SYS_mkdirat, "mkdirat", "new directory"},
     SystemCall{SYS_symlinkat, "symlinkat", "new symlink"},
     SystemCall{SYS_mknodat, "mknodat", "new FIFO, socket, device node (only ever opened by the guest's own kernel)"},
-    SystemCall{SYS_linkat, "linkat", "another name, from /proc/self/fd with AT_SYMLINK_FOLLOW"},
+    SystemCall{SYS_linkat, "linkat", "another name, from /proc/self/fd with AT_SYMLINK_FOLLOW; names of metadata"},
     SystemCall{SYS_renameat, "renameat", "rename"},
     SystemCall{SYS_unlinkat, "unlinkat", "remove"},
     SystemCall{SYS_fchownat, "fchownat", "owner; always with the path \"\" and AT_EMPTY_PATH"},
