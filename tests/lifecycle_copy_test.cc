@@ -28,7 +28,8 @@ class LifecycleCopyTest : public LifecycleTest {
       const std::string directory = source_ + "/d" + std::to_string(d);
       fs::create_directories(directory);
       for (int f = 0; f < 100; ++f) {
-        std::ofstream(directory + "/f" + std::to_string(f)) << std::string(size_t{100} * f, static_cast<char>('a' + f % 26));
+        std::ofstream(directory + "/f" + std::to_string(f))
+            << std::string(size_t{100} * f, static_cast<char>('a' + f % 26));
       }
     }
   }
@@ -71,7 +72,8 @@ class LifecycleCopyTest : public LifecycleTest {
       if (poll(&event, 1, 50) == 1) (void)!read(notify.get(), buffer, sizeof(buffer));
     }
   }
-  // A copy that stands still in its middle. On a busy machine one may be done before it is halted; then another is made.
+  // A copy that stands still in its middle. On a busy machine one may be done before it is halted; then another is
+  // made.
   Copy StartHalted(uint32_t domid, const std::string& tag, const std::string& name) {
     for (int attempt = 0;; ++attempt) {
       Copy copy = StartCopy(domid, tag, name);
