@@ -350,7 +350,7 @@ TEST(SystemCallFilterTest, EveryOtherSystemCallIsTheEnd) {
       {"open_by_handle_at", [] { open_by_handle_at(0, nullptr, 0); }},
       {"chroot", [] { syscall(SYS_chroot, "."); }},
       {"chmod of another flavour", [] { syscall(SYS_fchmod, 0, 0); }},
-      {"executable memory", [] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }},
+      {"executable memory", [] { (void)mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANON, -1, 0); }},
       {"memory made executable", [] { mprotect(nullptr, 4096, PROT_EXEC); }},
       {"a terminal's ioctl", [] { ioctl(0, TIOCSTI, "x"); }},
       {"privcmd's ioctl", [] { ioctl(0, _IOC(_IOC_NONE, 'P', 0, 0), nullptr); }},

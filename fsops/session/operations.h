@@ -183,7 +183,7 @@ class Operations {
   Locks locks_;
   FidTable fids_;
   const Ids ids_;
-  std::optional<host::Users> users_;  // None: operations run with the server's own rights.
+  std::optional<host::Users> users_;         // None: operations run with the server's own rights.
   std::function<void()> on_foreign_device_;  // To be called once; empty: never.
   std::atomic<bool> warned_of_devices_ = false;
   QidPaths qid_paths_;
