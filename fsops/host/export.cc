@@ -294,11 +294,10 @@ Result<HandleToken> Export::KeepToken(Inode& inode) {
 Result<Node> Export::AdoptToken(HandleToken token) {
   HandleBroker& broker = table_->descriptors().broker();
   Result<UniqueFd> fd = WithDescriptor([&] { return broker.Reopen(token); });
+  // The Inode gets a token of its own when it is first evicted; and nobody else knows of one whose file is gone.
+  broker.Drop(token);
   if (!fd) return fd.error();
-  Result<Node> node = Intern(*std::move(fd));
-  // The Inode gets a token of its own when it is first evicted.
-  if (node) broker.Drop(token);
-  return node;
+  return Intern(*std::move(fd));
 }
 
 size_t Export::held_descriptors() const { return table_->descriptors().held(); }

@@ -179,7 +179,7 @@ class Export {
 
   // A token of the broker for `inode`, to be kept by the caller: it outlives the Inode. EOPNOTSUPP: no handles here.
   Result<HandleToken> KeepToken(Inode& inode);
-  // The file of such a token, which is the Export's from now on (on success). ESTALE: gone.
+  // The file of such a token, which is used up, whatever comes of it. ESTALE: gone.
   Result<Node> AdoptToken(HandleToken token);
 
   // A file that was adopted was last seen as `name` in `dir`: there mapped-file finds what it keeps of it. Nothing

@@ -231,8 +231,8 @@ TEST_P(EvictionTest, TokensOutliveTheExport) {
   EXPECT_EQ(node.attributes.size, 4u);
   EXPECT_EQ(Get("g"), node.inode);
   EXPECT_EQ(ErrorOf(tree_->AdoptToken(token)), ESTALE);  // it is the Export's now
+  // Of a file that is gone, too: kept for nobody (session_fuzz found it), it would stay for good, as TearDown sees.
   EXPECT_EQ(ErrorOf(tree_->AdoptToken(gone)), ESTALE);
-  spy_.Drop(gone);
 }
 
 TEST_P(EvictionTest, TwentyThousandFilesAtTwoHundredAndFiftySixDescriptors) {
