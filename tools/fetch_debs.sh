@@ -35,16 +35,15 @@ flock -n 9 || { echo "fetch_debs: another run is at work, waiting for it" >&2; f
 mapfile -t packages < <(lacking)
 work=$(mktemp -d "$cache/debs.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-number=0
+# All in one go: what apt-get does before its first download takes longer than most of the packages.
+echo "fetch_debs: downloading ${#packages[@]} packages, ${packages[0]} first" >&2
+# _apt, the user apt-get would download as, cannot write below a home directory.
+(cd "$work" && apt-get -o APT::Sandbox::User="$(id -un)" download "${packages[@]}" >"$work/log" 2>&1) ||
+  fail "cannot download: $(grep '^E:' "$work/log" | head -n1) (is there a network, and did 'apt-get update' run?)"
 for package in "${packages[@]}"; do
-  number=$((number + 1))
-  echo "fetch_debs: $package ($number of ${#packages[@]})" >&2
-  # _apt, the user apt-get would download as, cannot write below a home directory.
-  (cd "$work" && apt-get -o APT::Sandbox::User="$(id -un)" download "$package" >"$work/log" 2>&1) ||
-    fail "cannot download $package: $(tail -n1 "$work/log") (is there a network, and did 'apt-get update' run?)"
   dpkg-deb -x "$work/$package"_*.deb "$work/unpacked" || fail "cannot unpack $package."
   # The stamp is written last: who sees it sees the whole package.
   cp -a --remove-destination "$work/unpacked/." "$root/" || fail "cannot write to $root."
-  rm -rf "$work/unpacked" "$work"/*.deb
+  rm -rf "$work/unpacked" "$work/$package"_*.deb
   touch "$root/.have/$package"
 done
