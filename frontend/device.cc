@@ -85,7 +85,7 @@ absl::Status Device::FindByTag(Deadline deadline) {
       }
       return absl::OkStatus();
     }
-    if (steady_clock::now() >= deadline) {
+    if (IsPast(deadline)) {
       const std::string others =
           tags.empty() ? "this guest has no share" : absl::StrCat("this guest has: ", absl::StrJoin(tags, ", "));
       return absl::NotFoundError(absl::StrCat("no share with the tag '", options_.tag, "'; ", others));
@@ -105,7 +105,7 @@ absl::Status Device::ConnectBy(Deadline deadline) {
     }
     if (!status.ok()) return status;
     State state = BackendState();
-    while (state == State::kInitWait && steady_clock::now() < deadline) {
+    while (state == State::kInitWait && !IsPast(deadline)) {
       AwaitChange(deadline);
       state = BackendState();
     }
@@ -120,12 +120,12 @@ absl::Status Device::ConnectBy(Deadline deadline) {
       return absl::OkStatus();
     }
     // It looked at our nodes and went; it may also have begun anew for reasons of its own.
-    while (state != State::kClosed && state != State::kUnknown && steady_clock::now() < deadline) {
+    while (state != State::kClosed && state != State::kUnknown && !IsPast(deadline)) {
       AwaitChange(deadline);
       state = BackendState();
     }
     EndConnection(state);
-    if (steady_clock::now() >= deadline || state != State::kClosed) {
+    if (IsPast(deadline) || state != State::kClosed) {
       return absl::DeadlineExceededError(
           absl::StrCat("the backend does not connect (it is in state ", xenstore::NameOf(state), ")"));
     }
@@ -146,13 +146,12 @@ absl::Status Device::PrepareToConnect(Deadline deadline) {
       if (!WriteState(State::kInitialising).ok()) return absl::NotFoundError("the share was detached");
       reset = true;
     }
-    const auto now = steady_clock::now();
-    if (now >= deadline) {
+    if (IsPast(deadline)) {
       if (!locked) return absl::DeadlineExceededError("another process of this guest uses the share");
       return absl::DeadlineExceededError(
           absl::StrCat("the backend is not ready (it is in state ", xenstore::NameOf(backend), ")"));
     }
-    AwaitChange(locked ? deadline : std::min<Deadline>(deadline, now + kLockRetry));
+    AwaitChange(locked ? deadline : std::min<Deadline>(deadline, steady_clock::now() + kLockRetry));
   }
 }
 
@@ -197,6 +196,7 @@ absl::Status Device::CreateRing() {
   RingOptions options;
   options.backend = backend_id_;
   options.max_chain_slots = *slots;
+  options.pages = options_.pages;
   options.persistent = options_.persistent && *persistent == 1;
   options.max_poll = options_.max_poll;
   absl::StatusOr<std::unique_ptr<RingClient>> ring = RingClient::Create(options);
@@ -253,9 +253,12 @@ void Device::Follow() {
       closing = true;
       give_up = steady_clock::now() + options_.timeout;
     }
-    if (steady_clock::now() >= give_up) return;
+    if (IsPast(give_up)) {
+      ring_->Fail("it does not close");
+      return;
+    }
     // Once it is closing, stop and failure are no news, and stay readable.
-    AwaitChange(give_up, !closing);
+    AwaitChange(give_up, closing ? Also::kNothing : Also::kStopAndFailure);
   }
 }
 
@@ -280,10 +283,39 @@ absl::Status Device::Close() {
 
 absl::Status Device::Reconnect() {
   static_cast<void>(Close());
-  if (!pages_are_ours_) return absl::DeadlineExceededError("the backend does not close");
+  const Deadline deadline = steady_clock::now() + options_.timeout;
+  if (absl::Status status = AwaitRelease(deadline); !status.ok()) return status;
   ring_.reset();
-  return ConnectBy(steady_clock::now() + options_.timeout);
+  if (!store_->Exists(frontend_dir_ + "/" XEN_VIRTFS_NODE_BACKEND)) {
+    session_id_.clear();
+    store_->Unwatch(backend_dir_ + "/" XEN_VIRTFS_NODE_STATE, "backend");
+    if (absl::Status status = FindByTag(deadline); !status.ok()) return status;
+  }
+  return ConnectBy(deadline);
 }
+
+// Waits until no backend can touch the pages of the last connection.
+absl::Status Device::AwaitRelease(Deadline deadline) {
+  while (!pages_are_ours_) {
+    const State backend = BackendState();
+    if (!store_->lost() && (backend == State::kClosed || backend == State::kUnknown)) {
+      pages_are_ours_ = true;
+      static_cast<void>(WriteState(State::kClosed));
+    } else if (IsPast(deadline)) {
+      return absl::DeadlineExceededError("the backend does not close");
+    } else {
+      AwaitChange(deadline);
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Device::GiveUp() {
+  given_up_ = true;
+  eventfd_write(stop_.get(), 1);
+}
+
+bool Device::IsPast(Deadline deadline) const { return given_up_ || steady_clock::now() >= deadline; }
 
 State Device::BackendState() { return ParseState(ReadBackend(XEN_VIRTFS_NODE_STATE)); }
 
@@ -299,12 +331,10 @@ Result<void> Device::WriteState(State state) {
   });
 }
 
-void Device::AwaitChange(Deadline deadline, bool or_end) {
+void Device::AwaitChange(Deadline deadline, Also also) {
   pollfd fds[3] = {{store_->watch_fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
-  if (or_end) {
-    fds[1].fd = stop_.get();
-    fds[2].fd = ring_->failed_fd();
-  }
+  if (also != Also::kNothing) fds[1].fd = stop_.get();
+  if (also == Also::kStopAndFailure) fds[2].fd = ring_->failed_fd();
   int timeout = -1;
   if (deadline != Deadline::max()) {
     const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();

@@ -9,11 +9,12 @@
 //
 // Errors: absl::Status, a sentence for who called the command. NotFound: no such tag. DeadlineExceeded: the backend, or
 // another process of this guest, took too long.
-// Threads: one at a time; ring() may be used from all.
+// Threads: one at a time; ring() and GiveUp may be used from all.
 // Trust: the backend's nodes are read against their bounds.
 // Source: docs/virtfs.md, sections 11 to 13.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -36,6 +37,8 @@ struct DeviceOptions {
   std::chrono::milliseconds timeout{10'000};
   // Offers to reuse grants. Off only to try the slow way.
   bool persistent = true;
+  // RingOptions::pages.
+  uint32_t pages = RingOptions().pages;
   // RingOptions::max_poll.
   std::chrono::microseconds max_poll = RingOptions().max_poll;
 };
@@ -60,14 +63,19 @@ class Device {
   // Waits for what is in flight and closes both ends. Also of a connection that has ended by itself: then it says why.
   absl::Status Close();
 
-  // After a connection has ended: closes it, and connects anew when the backend is ready.
+  // After a connection has ended: closes it, and connects anew when the backend is ready, or to the share that has this
+  // tag now. Can be tried again when it failed.
   absl::Status Reconnect();
+  // Ends a Reconnect that is under way, and makes later ones fail. From any thread.
+  void GiveUp();
 
  private:
   Device(DeviceOptions options, std::unique_ptr<xenstore::Store> store, UniqueFd stop);
 
   absl::Status FindByTag(Deadline deadline);
   absl::Status ConnectBy(Deadline deadline);
+  absl::Status AwaitRelease(Deadline deadline);
+  bool IsPast(Deadline deadline) const;
   absl::Status PrepareToConnect(Deadline deadline);
   absl::Status CreateRing();
   absl::Status WriteNodes();
@@ -80,12 +88,14 @@ class Device {
   xenstore::State BackendState();
   xenstore::State FrontendState();
   Result<void> WriteState(xenstore::State state);
-  // Waits for a change in xenstore; or also for stop_ and for the failure of the ring.
-  void AwaitChange(Deadline deadline, bool or_end = false);
+  // Waits for a change in xenstore, or also for stop_, and also for the failure of the ring.
+  enum class Also { kNothing, kStop, kStopAndFailure };
+  void AwaitChange(Deadline deadline, Also also = Also::kStop);
 
   const DeviceOptions options_;
   std::unique_ptr<xenstore::Store> store_;  // Of the following thread, while it runs.
-  UniqueFd stop_;                           // Written to end that thread.
+  UniqueFd stop_;                           // Written to end that thread, or for GiveUp.
+  std::atomic<bool> given_up_ = false;
   std::string frontend_dir_;
   std::string backend_dir_;
   uint32_t backend_id_ = 0;

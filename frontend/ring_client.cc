@@ -26,18 +26,19 @@ constexpr uint32_t kReservedSlots = XEN_VIRTFS_RESERVED_SLOTS;
 constexpr uint32_t kReservedPages = 2;
 // One page of payload beside those, and one for the heads.
 constexpr uint32_t kLeastPages = 8;
+// Of a request of the least msize.
+constexpr uint32_t kLeastSlots = 3;
 
 // The id of a chain's slot: which chain, and which of its slots.
 constexpr uint16_t SlotId(size_t chain, size_t position) { return static_cast<uint16_t>(chain | position << 8); }
 
-// Milliseconds for poll(2), rounded up; -1 for ever.
+}  // namespace
+
 int PollTimeout(Deadline deadline) {
   if (deadline == Deadline::max()) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
   return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<RingClient>> RingClient::Create(const RingOptions& options) {
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -66,11 +67,14 @@ absl::StatusOr<std::unique_ptr<RingClient>> RingClient::Create(const RingOptions
   if (!status.ok()) return status;
 
   client->ring_ = std::make_unique<Ring>(client->ring_page_->page(0));
-  // docs/virtfs.md, section 10.4: one slot and page for the head, one slot for the other half, and all others payload.
-  const uint32_t pages = std::min(client->request_pool_->size(), client->reply_pool().size());
-  const uint32_t slots = std::min({options.max_chain_slots, Ring::kSlots - kReservedSlots, pages - kReservedPages + 1});
-  client->max_msize_ = (slots - 2) * kPage + p9::kIoHeaderSize;
   return client;
+}
+
+// docs/virtfs.md, section 10.4: one slot and page for the head, one slot for the other half, and all others payload.
+uint32_t RingClient::MaxMsize(uint32_t at_once) const {
+  const uint32_t pages = (std::min(request_pool_->size(), reply_pool().size()) - kReservedPages) / at_once;
+  const uint32_t slots = std::min({options_.max_chain_slots, (Ring::kSlots - kReservedSlots) / at_once, pages + 1});
+  return (std::max(slots, kLeastSlots) - 2) * static_cast<uint32_t>(kPage) + p9::kIoHeaderSize;
 }
 
 RingClient::RingClient(const RingOptions& options, UniqueFd wake, UniqueFd failed_event)
@@ -100,7 +104,8 @@ void RingClient::Submit(RingCall& call) {
 
 ChainLayout& RingClient::LayOut(const RingCall& call) {
   assert(call.head.size() >= p9::kHeaderSize && call.reply.size() >= p9::kErrorReplySize);
-  scratch_layout_.Assign({call.head.size(), call.payload.size(), call.reply.size(), call.data.size()},
+  assert(call.lend == 0 || (call.data.empty() && call.on_done != nullptr));
+  scratch_layout_.Assign({call.head.size(), call.payload.size(), call.reply.size(), call.data.size() + call.lend},
                          reply_pool_ == nullptr);
   return scratch_layout_;
 }
@@ -224,9 +229,10 @@ void RingClient::PassOnReceiving() {
   idle_.notify_all();
 }
 
-// Polls, then sleeps, until there may be a response.
-void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline deadline) {
-  const std::chrono::nanoseconds patience = patience_;
+// Polls, then sleeps, until there may be a response, or an event of `others`.
+void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline deadline, std::span<pollfd> others) {
+  const bool expecting = in_flight_ > 0;
+  const std::chrono::nanoseconds patience = expecting ? patience_ : std::chrono::nanoseconds(0);
   lock.unlock();
   const auto start = steady_clock::now();
   for (int i = 1; steady_clock::now() - start < patience; ++i) {
@@ -235,12 +241,21 @@ void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline dead
       return;
     }
     // The backend, or a thread of ours that has the next request, may want this processor.
-    if (i % 16 == 0) sched_yield();
+    if (i % 16 == 0) {
+      sched_yield();
+      if (!others.empty() && poll(others.data(), others.size(), 0) > 0) {
+        lock.lock();
+        return;
+      }
+    }
     __builtin_ia32_pause();
   }
-  pollfd fds[2] = {{event_channel_->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}};
+  std::array<pollfd, 2 + kMaxOthers> fds = {{{event_channel_->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
+  assert(others.size() <= kMaxOthers);
+  std::copy(others.begin(), others.end(), fds.begin() + 2);
   const bool slept = ring_->Arm();
-  if (slept) poll(fds, 2, PollTimeout(deadline));
+  if (slept) poll(fds.data(), 2 + others.size(), PollTimeout(deadline));
+  for (size_t i = 0; i < others.size(); ++i) others[i].revents = fds[2 + i].revents;
   const auto waited = steady_clock::now() - start;
   lock.lock();
   if (fds[0].revents != 0) event_channel_->Acknowledge();
@@ -248,7 +263,7 @@ void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline dead
     eventfd_t count;
     eventfd_read(wake_.get(), &count);
   }
-  patience_ = waited <= options_.max_poll ? std::chrono::nanoseconds(options_.max_poll) : patience / 2;
+  if (expecting) patience_ = waited <= options_.max_poll ? std::chrono::nanoseconds(options_.max_poll) : patience / 2;
   if (slept) ++statistics_.sleeps;
 }
 
@@ -293,9 +308,11 @@ void RingClient::FinishReceived(std::unique_lock<std::mutex>& lock) {
       FailLocked(chain.fault);
       chain.error = EIO;
     }
-    for (size_t page = 0; page < chain.pages.size(); ++page) PoolOf(chain.layout, page).Release(chain.pages[page]);
-    chain.pages.clear();
-    free_chains_.push_back(id);
+    if (chain.error == 0 && call.lent()) {
+      call.chain_ = id;
+    } else {
+      FreeChain(id);
+    }
     if (chain.error == 0) statistics_.reply_bytes += call.reply_size;
     Complete(call, chain.error);
   }
@@ -305,6 +322,13 @@ void RingClient::FinishReceived(std::unique_lock<std::mutex>& lock) {
     Publish();
   }
   RunCallbacks(lock);
+}
+
+void RingClient::FreeChain(ChainId id) {
+  Chain& chain = chains_[id];
+  for (size_t page = 0; page < chain.pages.size(); ++page) PoolOf(chain.layout, page).Release(chain.pages[page]);
+  chain.pages.clear();
+  free_chains_.push_back(id);
 }
 
 std::span<uint8_t> RingClient::BytesOf(const Chain& chain, const Segment& segment) const {
@@ -345,7 +369,7 @@ void RingClient::CopyReply(Chain& chain) const {
   gather(call.reply);
   const Result<p9::Header> reply = p9::ParseHeader(call.reply);
   const Result<p9::Header> request = p9::ParseHeader(call.head);
-  if (!reply.ok() || reply->size > call.reply.size() + call.data.size()) {
+  if (!reply.ok() || reply->size > call.reply.size() + call.data.size() + call.lend) {
     chain.fault = "a reply is longer than its room, or no 9P message";
   } else if (reply->tag != request->tag) {
     chain.fault = "a reply has the tag of another request";
@@ -353,7 +377,7 @@ void RingClient::CopyReply(Chain& chain) const {
     chain.fault = "a reply has the type of another request's";
   } else {
     call.reply_size = reply->size;
-    if (reply->size > call.reply.size()) gather(call.data.first(reply->size - call.reply.size()));
+    if (reply->size > call.reply.size() && call.lend == 0) gather(call.data.first(reply->size - call.reply.size()));
   }
 }
 

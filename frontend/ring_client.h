@@ -7,7 +7,8 @@
 // There is no thread in here. Of the threads that Wait, one receives for all of them: it polls the ring for a bounded
 // time that adapts to how quickly replies come, then sleeps on the event channel. It copies each reply out of the
 // shared pages once, checks the copy's header, wakes whose call it was, and hands the receiving on when its own call is
-// done. So a call alone is sent, awaited and completed on one thread.
+// done. So a call alone is sent, awaited and completed on one thread. A caller with an event loop of its own uses
+// TrySubmit and ReceiveOr instead, and can have large replies lent: it finds them in the shared pages, uncopied.
 //
 // Errors, as the call's `error`: EIO when the backend refused the chain (a negative status), and for everything that is
 // in flight when the connection ends or the backend breaks the rules (docs/virtfs.md, section 14); fault() then says
@@ -16,6 +17,9 @@
 // Trust: nothing the backend writes: its indices, ids, statuses, and replies are checked in private copies.
 // Source: docs/virtfs.md, sections 4 to 8, 10.5, 14 and 15.2.
 #pragma once
+
+#include <poll.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <chrono>
@@ -39,6 +43,9 @@ namespace virtfs::frontend {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
+// Milliseconds for poll(2), rounded up; -1 for Deadline::max().
+int PollTimeout(Deadline deadline);
+
 // One request and its reply. It must stay where it is from Submit until it is done, and so must what it points to.
 struct RingCall {
   // The request: its head, and the payload of a Twrite behind it.
@@ -48,6 +55,10 @@ struct RingCall {
   // are the room that the backend gets. `reply` holds at least an Rlerror (11 bytes).
   std::span<uint8_t> reply;
   std::span<uint8_t> data;
+  // In place of `data`: so many bytes of room, which are not copied. A call that is done without an error and whose
+  // reply is longer than `reply` keeps its pages until Return: LentTo says where the rest lies. The backend can change
+  // these bytes at any time; they are for who does not interpret them. Needs on_done.
+  uint32_t lend = 0;
 
   // A Tflush or Tclunk: may use what is kept free for these.
   bool urgent = false;
@@ -61,9 +72,13 @@ struct RingCall {
   int error = 0;
   uint32_t reply_size = 0;
 
+  // Once it is done: whether a part of the reply is lent.
+  bool lent() const { return lend > 0 && error == 0 && reply_size > reply.size(); }
+
  private:
   friend class RingClient;
   bool done_ = false;
+  uint8_t chain_ = 0;  // Whose pages are lent.
   std::condition_variable changed_;
 };
 
@@ -99,11 +114,28 @@ class RingClient {
 
   bool persistent() const { return options_.persistent; }
 
-  // The largest msize for which every request has room.
-  uint32_t max_msize() const { return max_msize_; }
+  // The largest msize for which every request has room; and for which `at_once` of them have it together.
+  uint32_t max_msize() const { return MaxMsize(1); }
+  uint32_t MaxMsize(uint32_t at_once) const;
 
   // Sends `call` as soon as there is room. EMSGSIZE at once if there never will be.
   void Submit(RingCall& call);
+
+  enum class Taken {
+    kYes,
+    kNoRoom,  // Not now. Room comes with replies.
+    kOver,    // The connection takes no calls any more.
+  };
+  // Sends `call` now, or not at all. EMSGSIZE, as its outcome, if there never will be room.
+  [[nodiscard]] Taken TrySubmit(RingCall& call);
+  // For an event loop: completes what is answered. If nothing is, waits for an answer, for an event of `others`, or for
+  // `deadline`. May return without any of them.
+  static constexpr size_t kMaxOthers = 6;
+  void ReceiveOr(std::span<pollfd> others, Deadline deadline);
+  // Of a done call: appends the pieces of its reply behind `reply`.
+  void LentTo(const RingCall& call, std::vector<iovec>& pieces) const;
+  // Gives the pages back that a done call was lent; nothing if it was lent none.
+  void Return(RingCall& call);
 
   // Waits until `call` is done; false if it is not by then. At most one thread may wait for a call.
   [[nodiscard]] bool WaitUntil(RingCall& call, Deadline deadline);
@@ -151,9 +183,10 @@ class RingClient {
   bool WaitLocked(std::unique_lock<std::mutex>& lock, RingCall* call, Deadline deadline);
   void Receive(std::unique_lock<std::mutex>& lock, const RingCall* call, Deadline deadline);
   void PassOnReceiving();
-  void AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline deadline);
+  void AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline deadline, std::span<pollfd> others = {});
   const char* TakeResponses();
   void FinishReceived(std::unique_lock<std::mutex>& lock);
+  void FreeChain(ChainId id);
   void CopyReply(Chain& chain) const;  // Without the lock.
   void ScatterRequest(const Chain& chain) const;
   void Complete(RingCall& call, int error);
@@ -167,7 +200,6 @@ class RingClient {
   PagePool& reply_pool() const { return reply_pool_ ? *reply_pool_ : *request_pool_; }
 
   const RingOptions options_;
-  uint32_t max_msize_ = 0;
   // Destroyed from below: pages before the handle that granted them.
   std::unique_ptr<GrantHandle> grants_;
   std::unique_ptr<EventChannel> event_channel_;
