@@ -206,9 +206,10 @@ absl::Status Share::Prepare() {
   absl::StatusOr<options::ShareOptions> options = ReadShareOptions(
       [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.private_dir, "/", name)); });
   if (!options.ok()) return options.status();
-  absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->server.readonly, KnownExport(options->path));
+  const std::optional<ExportIdentity> known = KnownExport(options->path);
+  absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->server.readonly, known);
   if (!mount.ok()) return mount.status();
-  RememberExport(options->path, mount->identity);
+  if (!known) RememberExport(options->path, mount->identity);
   options_ = *std::move(options);
   export_ = *std::move(mount);
   if (prepare_failed_) PublishError("");
@@ -239,9 +240,13 @@ std::optional<ExportIdentity> Share::KnownExport(const std::string& path) {
 }
 
 void Share::RememberExport(const std::string& path, const ExportIdentity& identity) {
-  const Result<void> written = store_.Write(absl::StrCat(paths_.private_dir, kIdentityNode),
-                                            absl::StrCat(identity.dev, ":", identity.ino, " ", path));
-  if (!written.ok()) Log(LogLevel::kWarning, name_, absl::StrCat("cannot write identity: ", written.error().message()));
+  const Result<void> written = IfPresent([&] {
+    return store_.Write(absl::StrCat(paths_.private_dir, kIdentityNode),
+                        absl::StrCat(identity.dev, ":", identity.ino, " ", path));
+  });
+  if (!written.ok() && written.error() != Errno(ENOENT)) {
+    Log(LogLevel::kWarning, name_, absl::StrCat("cannot write identity: ", written.error().message()));
+  }
 }
 
 absl::Status Share::StartServer() {
@@ -324,11 +329,16 @@ Result<void> Share::Hear(link::Packet packet) {
   }
 }
 
-void Share::Publish(State state, const Nodes& nodes) {
-  const Result<void> written = store_.Transact([&]() -> Result<void> {
-    // Nothing is written into a directory that the toolstack has removed: that would make it again.
+Result<void> Share::IfPresent(absl::FunctionRef<Result<void>()> write) {
+  return store_.Transact([&]() -> Result<void> {
     const Result<std::string> there = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
     if (!there.ok()) return there.error();
+    return write();
+  });
+}
+
+void Share::Publish(State state, const Nodes& nodes) {
+  const Result<void> written = IfPresent([&]() -> Result<void> {
     for (const auto& [name, value] : nodes) {
       if (auto done = store_.Write(absl::StrCat(paths_.backend_dir, "/", name), value); !done.ok()) return done;
     }
@@ -348,11 +358,7 @@ void Share::PublishError(const std::string& sentence) {
   error_ = sentence;
   if (!sentence.empty()) Log(LogLevel::kError, name_, sentence);
   const std::string node = absl::StrCat(paths_.private_dir, "/" XEN_VIRTFS_NODE_ERROR);
-  (void)store_.Transact([&]() -> Result<void> {
-    const Result<std::string> there = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
-    if (!there.ok()) return there.error();
-    return sentence.empty() ? store_.Remove(node) : store_.Write(node, sentence);
-  });
+  (void)IfPresent([&] { return sentence.empty() ? store_.Remove(node) : store_.Write(node, sentence); });
 }
 
 std::vector<int> Share::WakeFds() const {

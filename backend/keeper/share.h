@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "backend/keeper/export_mount.h"
 #include "backend/keeper/nodes.h"
@@ -83,7 +84,10 @@ class Share {
   absl::Status StartServer();
   void Enter(Phase next, Time now);
 
-  // Writes `nodes` and then `state` into the backend directory, if it is still there.
+  // Runs `write` as one transaction if the share is still there, else ENOENT: written into directories that the
+  // toolstack has removed, a node would make them again.
+  Result<void> IfPresent(absl::FunctionRef<Result<void>()> write);
+  // Writes `nodes` and then `state` into the backend directory.
   using Nodes = std::vector<std::pair<std::string, std::string>>;
   void Publish(xenstore::State state, const Nodes& nodes = {});
   // Sets or, if it is empty, removes the node `error`.
