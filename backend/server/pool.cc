@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <system_error>
 
-#include "protocol/codec.h"
 #include "protocol/messages.h"
 
 namespace virtfs::backend {
@@ -418,7 +417,12 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
 
   const uint64_t flushes_before = flushes_;
   const Clock::time_point start = Clock::now();
-  const Outcome outcome = request.refused ? Refuse(request) : service_.Serve(request);
+  Outcome outcome = Outcome::kAnswered;
+  if (request.refused) {
+    service_.Refuse(request, Errno(EAGAIN));
+  } else {
+    outcome = service_.Serve(request);
+  }
   // One that took very long alone says nothing of the others.
   const int64_t took = std::min(std::chrono::nanoseconds(Clock::now() - start).count(), 4 * kLongServeNs);
   const int64_t mean = mean_serve_ns_.load(std::memory_order_relaxed);
@@ -443,14 +447,6 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
       ++flushes_;
       return RetryParked();
   }
-}
-
-// There are too many in flight.
-Outcome Pool::Refuse(Request& request) {
-  const Result<p9::Header> header = p9::ParseHeader(request.frame);
-  request.head_size = static_cast<uint32_t>(
-      p9::Encode(header.ok() ? header->tag : p9::kNoTag, p9::Rlerror{.ecode = EAGAIN}, request.scratch));
-  return Outcome::kAnswered;
 }
 
 void Pool::Answered(Request& request, std::vector<Request*>& ready) {

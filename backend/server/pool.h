@@ -101,7 +101,6 @@ class Pool {
 
   void Serve(Request& request);
   void ServeOne(Request& request, std::vector<Request*>& ready);
-  Outcome Refuse(Request& request);
   void Answered(Request& request, std::vector<Request*>& ready);
   void Park(Request& request, uint64_t flushes_before);
   void RetryParked();

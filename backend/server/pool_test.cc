@@ -63,6 +63,12 @@ class ScriptedService final : public Service {
     return Answer(call);
   }
 
+  void Refuse(Call& call, Errno error) override {
+    Answer(call);
+    call.scratch[4] = p9::Rlerror::kType;
+    call.scratch[7] = static_cast<uint8_t>(error.value());
+  }
+
   std::vector<Call*> Finish(Call& call) override {
     std::lock_guard lock(mutex_);
     finished_.insert(TagOf(call));
