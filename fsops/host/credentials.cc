@@ -14,8 +14,6 @@
 namespace virtfs::host {
 namespace {
 
-constexpr uint32_t kNoId = 0xffffffff;
-
 std::atomic<Rights> process_rights = Rights::kOfRoot;
 
 // Both return the id that was in force before; kNoId, which is no id, changes nothing.

@@ -19,6 +19,9 @@
 
 namespace virtfs::host {
 
+// No user's or group's: in a system call it leaves the id as it is.
+inline constexpr uint32_t kNoId = 0xffffffff;
+
 struct Owner {
   uint32_t uid = 0;
   uint32_t gid = 0;

@@ -12,8 +12,6 @@
 namespace virtfs::host {
 namespace {
 
-constexpr uint32_t kNoId = 0xffffffff;
-
 bool IsValid(const TimeChange& change) {
   // Beyond it the kernel reads UTIME_NOW and UTIME_OMIT.
   return change.kind != TimeChange::Kind::kSet || change.time.nanoseconds < 1'000'000'000;

@@ -1,6 +1,5 @@
 // What Export does otherwise under the mapped models (mapping.h).
 #include <linux/limits.h>
-#include <sys/uio.h>
 
 #include "fsops/host/export.h"
 #include "fsops/host/inode_table.h"
@@ -9,20 +8,6 @@
 #include "fsops/host/usage.h"
 
 namespace virtfs::host {
-namespace {
-
-constexpr uint32_t kNoId = 0xffffffff;
-
-Result<void> WriteAll(int fd, std::string_view content) {
-  if (content.empty()) return {};
-  iovec vec{const_cast<char*>(content.data()), content.size()};
-  const ssize_t size = pwritev2(fd, &vec, 1, 0, 0);
-  if (size < 0) return Errno::Last();
-  if (static_cast<size_t>(size) != content.size()) return Errno(ENOSPC);
-  return {};
-}
-
-}  // namespace
 
 Result<void> Export::MapNode(Node& node, const Place* place, const Kept* kept) {
   Result<HeldDescriptor> held = node.inode->Hold();
@@ -75,7 +60,7 @@ Result<UniqueFd> Export::MakeHostFile(const Place& at, int flags, std::string_vi
   }
   if (!file) return file.error();
 
-  Result<void> done = WriteAll(file->get(), content);
+  Result<void> done = WriteWhole(file->get(), content);
   if (done) done = mapping_->Stamp(file->get(), born);
   if (done && nameless) {
     done = Done(

@@ -13,14 +13,6 @@
 namespace virtfs::host {
 namespace {
 
-Kept Merged(Kept kept, const Kept& change) {
-  if (change.uid) kept.uid = change.uid;
-  if (change.gid) kept.gid = change.gid;
-  if (change.mode) kept.mode = change.mode;
-  if (change.rdev) kept.rdev = change.rdev;
-  return kept;
-}
-
 InodeKey KeyOfStat(const struct statx& stat) { return KeyOf(AttributesOf(stat)); }
 
 // Asked again if it seems to be another, for an overlay file system gives a file another identity when it is first
@@ -50,7 +42,7 @@ class FileMapping::Writing {
   std::vector<std::unique_lock<std::shared_mutex>> locks_;
 };
 
-size_t FileMapping::LockNumber(const InodeKey& dir) { return absl::HashOf(dir.dev, dir.ino) % kLocks; }
+size_t FileMapping::LockNumber(const InodeKey& dir) { return InodeKeyHash()(dir) % kLocks; }
 
 std::shared_lock<std::shared_mutex> FileMapping::Reading(const Inode& dir) {
   return std::shared_lock(locks_[LockNumber(dir.key())]);
@@ -124,7 +116,7 @@ Result<void> FileMapping::Set(Inode& inode, int fd, const Kept& change) {
         done = UpdateMetadata(place.fd, MetadataPath(place.name), change);
       });
     }
-    if (done) places_.Remember(inode, Merged(known.kept, change));
+    if (done) places_.Remember(inode, known.kept.With(change));
   }
   // As the kernel does; of the host's own files this may be refused.
   if (done) static_cast<void>(TouchCtime(fd));

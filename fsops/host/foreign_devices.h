@@ -5,8 +5,8 @@
 
 #include <cstdint>
 #include <mutex>
+#include <unordered_map>
 
-#include "absl/container/flat_hash_map.h"
 #include "base/result.h"
 
 namespace virtfs::host {
@@ -19,7 +19,7 @@ class ForeignDevices {
 
  private:
   std::mutex mutex_;
-  absl::flat_hash_map<uint64_t, bool> admitted_;
+  std::unordered_map<uint64_t, bool> admitted_;
 };
 
 }  // namespace virtfs::host

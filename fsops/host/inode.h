@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -31,6 +32,16 @@ struct InodeKey {
   int64_t birth = 0;
 
   friend bool operator==(const InodeKey&, const InodeKey&) = default;
+};
+
+// Inode numbers are mostly consecutive: the multiplications spread them over the upper bits, the folds over the lower
+// ones; either may choose a shard or a bucket.
+struct InodeKeyHash {
+  size_t operator()(const InodeKey& key) const {
+    uint64_t hash = (key.ino ^ (key.dev << 32 | key.dev >> 32)) * 0x9e3779b97f4a7c15;
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
+    return hash ^ hash >> 32;
+  }
 };
 
 // The inode's O_PATH descriptor, which cannot be taken away while this lives. For the length of an operation; an

@@ -9,14 +9,6 @@ namespace virtfs::host {
 
 InodeTable::~InodeTable() { assert(size() == 0 && "an InodeRef outlives its Export"); }
 
-size_t InodeTable::Hash(const InodeKey& key) {
-  // Inode numbers are mostly consecutive: the multiplications spread them over the upper bits, which choose the shard,
-  // and the folds over the lower ones, which choose the bucket.
-  uint64_t hash = (key.ino ^ (key.dev << 32 | key.dev >> 32)) * 0x9e3779b97f4a7c15;
-  hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93;
-  return hash ^ hash >> 32;
-}
-
 void InodeTable::Shard::Insert(Inode* inode, size_t hash) {
   if (size >= buckets.size()) Grow();
   inode->next_in_bucket_ = std::exchange(BucketOf(hash), inode);

@@ -49,7 +49,7 @@ class InodeTable {
     void Grow();
   };
 
-  static size_t Hash(const InodeKey& key);
+  static size_t Hash(const InodeKey& key) { return InodeKeyHash()(key); }
   Shard& ShardOf(size_t hash) { return shards_[hash >> 58]; }
 
   // Adds an Inode, which takes `fd`, unless there is one by now.

@@ -6,10 +6,12 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <array>
 #include <charconv>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -27,6 +29,16 @@ inline Result<void> Done(int returned) {
 inline Result<UniqueFd> Opened(int returned) {
   if (returned < 0) return Errno::Last();
   return UniqueFd(returned);
+}
+
+// From the start of the file and by one system call: pwritev2.
+inline Result<void> WriteWhole(int fd, std::string_view content) {
+  if (content.empty()) return {};
+  iovec vec{const_cast<char*>(content.data()), content.size()};
+  const ssize_t size = pwritev2(fd, &vec, 1, 0, 0);
+  if (size < 0) return Errno::Last();
+  if (static_cast<size_t>(size) != content.size()) return Errno(ENOSPC);
+  return {};
 }
 
 // One component beneath `dir`; no symlink, magic link or ".." is ever followed.

@@ -29,6 +29,13 @@ void Kept::Overlay(Attributes& attributes) const {
   }
 }
 
+Kept Kept::With(const Kept& change) const {
+  return {.uid = change.uid ? change.uid : uid,
+          .gid = change.gid ? change.gid : gid,
+          .mode = change.mode ? change.mode : mode,
+          .rdev = change.rdev ? change.rdev : rdev};
+}
+
 Result<std::unique_ptr<Mapping>> MakeMapping(SecurityModel model, int root) {
   switch (model) {
     case SecurityModel::kPassthrough:

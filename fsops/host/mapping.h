@@ -36,6 +36,8 @@ struct Kept {
 
   // `attributes`, the host's, become the guest's. Only a regular file can stand for another type.
   void Overlay(Attributes& attributes) const;
+  // This after `change`.
+  Kept With(const Kept& change) const;
 };
 
 // A name in a held directory.

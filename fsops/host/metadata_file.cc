@@ -9,13 +9,13 @@
 #include <functional>
 #include <optional>
 
+#include "fsops/host/credentials.h"
 #include "fsops/host/kernel.h"
 
 namespace virtfs::host {
 namespace {
 
 constexpr size_t kMaxSize = 4096;
-constexpr uint32_t kNoId = 0xffffffff;
 // In .virtfs_metadata, where no file's metadata can have that name.
 constexpr const char* kAside = kMetadataDirectory;
 
@@ -36,14 +36,6 @@ Result<std::string> ReadText(int fd) {
   if (size < 0) return Errno::Last();
   text.resize(static_cast<size_t>(size));
   return text;
-}
-
-Result<void> WriteText(int fd, std::string text) {
-  iovec vec{text.data(), text.size()};
-  const ssize_t size = pwritev2(fd, &vec, 1, 0, 0);
-  if (size < 0) return Errno::Last();
-  if (static_cast<size_t>(size) != text.size()) return Errno(ENOSPC);
-  return {};
 }
 
 Result<UniqueFd> OpenMetadataDirectory(int dir) { return OpenBeneath(dir, kMetadataDirectory, O_PATH | O_DIRECTORY); }
@@ -113,7 +105,7 @@ Result<void> CreateMetadata(int dir, const PathComponent& name, const Kept& kept
   for (int attempt = 0;; ++attempt) {
     const Result<UniqueFd> file = OpenBeneath(dir, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NONBLOCK, 0600);
     if (file) {
-      Result<void> written = WriteText(file->get(), FormatMetadata(kept));
+      Result<void> written = WriteWhole(file->get(), FormatMetadata(kept));
       if (!written) static_cast<void>(RemoveMetadata(dir, name));
       return written;
     }
@@ -137,15 +129,10 @@ Result<void> UpdateMetadata(int dir, const MetadataPath& path, const Kept& chang
   if (!file) return file.error();
   const Result<std::string> before = ReadText(file->get());
   if (!before) return before.error();
-  Kept kept = ParseMetadata(*before);
-  if (change.uid) kept.uid = change.uid;
-  if (change.gid) kept.gid = change.gid;
-  if (change.mode) kept.mode = change.mode;
-  if (change.rdev) kept.rdev = change.rdev;
-  std::string text = FormatMetadata(kept);
+  std::string text = FormatMetadata(ParseMetadata(*before).With(change));
   // Empty lines mean nothing, so that no second step has to make the file shorter.
   if (text.size() < before->size()) text.resize(before->size(), '\n');
-  return WriteText(file->get(), std::move(text));
+  return WriteWhole(file->get(), text);
 }
 
 Result<void> RemoveMetadata(int dir, const PathComponent& name) {

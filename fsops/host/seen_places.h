@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/hash/hash.h"
 #include "fsops/host/inode.h"
 #include "fsops/host/mapping.h"
 #include "fsops/host/path_component.h"
@@ -53,10 +52,7 @@ class SeenPlaces {
     Known known;
     size_t children = 0;  // spots whose directory this is
   };
-  struct HashKey {
-    size_t operator()(const InodeKey& key) const { return absl::HashOf(key.dev, key.ino, key.birth); }
-  };
-  using Entries = absl::flat_hash_map<InodeKey, Entry, HashKey>;
+  using Entries = absl::flat_hash_map<InodeKey, Entry, InodeKeyHash>;
   // References to be given up once the lock is.
   class Released;
 

@@ -22,11 +22,6 @@ Usage::Count CountOf(const struct statx& stat) {
 
 }  // namespace
 
-size_t Usage::Hash(const InodeKey& key) {
-  const uint64_t hash = (key.ino ^ (key.dev << 32 | key.dev >> 32)) * 0x9e3779b97f4a7c15;
-  return hash >> 32;
-}
-
 // --- counting ---
 
 bool Usage::Take(std::atomic<uint64_t>& used, uint64_t limit, uint64_t amount) {

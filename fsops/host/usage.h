@@ -99,7 +99,7 @@ class Usage {
   friend class UsageRemoval;
   friend class UsageRoom;
 
-  static size_t Hash(const InodeKey& key);
+  static size_t Hash(const InodeKey& key) { return InodeKeyHash()(key); }
   static bool Take(std::atomic<uint64_t>& used, uint64_t limit, uint64_t amount);
   static void GiveBack(std::atomic<uint64_t>& used, uint64_t amount);
   bool TakeRoom(const Count& room);
@@ -119,12 +119,9 @@ class Usage {
   std::array<std::mutex, 64> identities_;
   std::array<std::shared_mutex, 128> sizes_;
 
-  struct HashKey {
-    size_t operator()(const InodeKey& key) const { return Hash(key); }
-  };
   std::mutex gone_mutex_;
   // gone_mutex_: the files without a name that are charged, and the Inode that each charge is bound to.
-  std::unordered_map<InodeKey, const Inode*, HashKey> gone_;
+  std::unordered_map<InodeKey, const Inode*, InodeKeyHash> gone_;
   std::atomic<size_t> gone_count_{0};
 };
 

@@ -6,8 +6,6 @@
 namespace virtfs::host {
 namespace {
 
-constexpr uint32_t kNoId = 0xffffffff;
-
 uint64_t NextGeneration() {
   static std::atomic<uint64_t> last = 0;
   return last.fetch_add(1, std::memory_order_relaxed) + 1;

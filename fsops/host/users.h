@@ -36,7 +36,8 @@ class Users {
   // Reads the user's groups anew: what he may do from now on.
   Result<void> Refresh(uint32_t uid);
 
-  // From now on this thread has the user's rights. Whatever fails, it has no more than those of one user.
+  // From now on this thread has the user's rights. After an error it must touch no file before another call has
+  // succeeded (AssumeUser).
   Result<void> Assume(uint32_t uid);
 
   // Which group a file gets that this thread's user (the last of Assume) makes: `gid` if he is in it or is root, else
