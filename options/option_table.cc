@@ -47,6 +47,11 @@ constexpr Option kOptions[] = {
     {XEN_VIRTFS_NODE_SECURITY_MODEL, "MODEL", "", "passthrough, mapped-xattr, mapped-file or none",
      "how owners and modes are kept on the host: passthrough, mapped-xattr, mapped-file or none",
      [](ShareOptions& o, std::string_view text) { return StoreWord(o.server.security_model, text, kModels); }},
+    {XEN_VIRTFS_NODE_TRANSPORT, "WIRE", "virtfs", "virtfs or 9pfs",
+     "what the guest finds: a virtfs device, or Xen's older 9pfs, which stock guests mount with trans=xen",
+     [](ShareOptions& o, std::string_view text) {
+       return StoreWord(o.server.transport, text, std::array<std::string_view, 2>{"virtfs", "9pfs"});
+     }},
     {XEN_VIRTFS_NODE_READONLY, "", "0", "1 or 0", "the guest can change nothing",
      [](ShareOptions& o, std::string_view text) { return Store(o.server.readonly, ParseFlag(text)); }},
     {XEN_VIRTFS_NODE_ENFORCE, "WHO", "client", "client or server",
@@ -106,7 +111,7 @@ constexpr Option kOptions[] = {
     {XEN_VIRTFS_NODE_MAX_LOCKS, "N", "16384", "a number from 1 to 16777216", "byte ranges that the guest can lock",
      [](ShareOptions& o, std::string_view t) { return SetNumber<&ServerOptions::max_locks>(o, t, 1, kMaxCount); }},
     {XEN_VIRTFS_NODE_MAX_REQUESTS, "N", "0", "a number from 0 to 65535",
-     "requests that are served at once; 0: as many as the ring holds",
+     "requests that are served at once; 0: as many as the rings hold",
      [](ShareOptions& o, std::string_view t) { return SetNumber<&ServerOptions::max_requests>(o, t, 0, 65535); }},
     {XEN_VIRTFS_NODE_MAX_FILES, "N", "0", "a number from 0 to 9223372036854775807",
      "files and directories in the share; 0: no limit",

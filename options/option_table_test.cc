@@ -48,14 +48,15 @@ TEST(OptionTableTest, WhatIsToldAsADefaultIsOne) {
     ShareOptions set, unset;
     ASSERT_TRUE(SetOption(set, option, option.initial).ok()) << option.name;
     const ServerOptions &a = set.server, &b = unset.server;
-    EXPECT_TRUE(a.enforce == b.enforce && a.devices == b.devices && a.squash == b.squash && a.readonly == b.readonly &&
-                a.file_mode == b.file_mode && a.directory_mode == b.directory_mode && a.umask == b.umask &&
-                a.anon_uid == b.anon_uid && a.anon_gid == b.anon_gid && a.max_msize == b.max_msize &&
-                a.max_fids == b.max_fids && a.max_open_files == b.max_open_files &&
-                a.max_xattr_bytes == b.max_xattr_bytes && a.max_locks == b.max_locks &&
-                a.max_requests == b.max_requests && a.max_files == b.max_files && a.max_space == b.max_space &&
-                a.operations.per_second == b.operations.per_second && a.operations.burst == b.operations.burst &&
-                a.bytes.per_second == b.bytes.per_second && a.bytes.burst == b.bytes.burst)
+    EXPECT_TRUE(a.transport == b.transport && a.enforce == b.enforce && a.devices == b.devices &&
+                a.squash == b.squash && a.readonly == b.readonly && a.file_mode == b.file_mode &&
+                a.directory_mode == b.directory_mode && a.umask == b.umask && a.anon_uid == b.anon_uid &&
+                a.anon_gid == b.anon_gid && a.max_msize == b.max_msize && a.max_fids == b.max_fids &&
+                a.max_open_files == b.max_open_files && a.max_xattr_bytes == b.max_xattr_bytes &&
+                a.max_locks == b.max_locks && a.max_requests == b.max_requests && a.max_files == b.max_files &&
+                a.max_space == b.max_space && a.operations.per_second == b.operations.per_second &&
+                a.operations.burst == b.operations.burst && a.bytes.per_second == b.bytes.per_second &&
+                a.bytes.burst == b.bytes.burst)
         << option.name;
   }
 }

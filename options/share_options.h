@@ -10,6 +10,9 @@
 
 namespace virtfs::options {
 
+// What the guest finds: a virtfs device, or one of Xen's 9pfs, which stock guests have a driver for.
+enum class Transport : uint32_t { kVirtfs = 1, kNinepfs };
+
 // How owners, modes and special files are kept on the host.
 enum class SecurityModel : uint32_t { kPassthrough = 1, kMappedXattr, kMappedFile, kNone };
 
@@ -30,6 +33,7 @@ struct Rate {
 
 // All that a server must know. A plain value of fixed size: it is part of a message.
 struct ServerOptions {
+  Transport transport = Transport::kVirtfs;
   SecurityModel security_model = SecurityModel::kPassthrough;
   Enforce enforce = Enforce::kClient;
   Devices devices = Devices::kRemap;

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using xenstore::DeviceType;
 using xenstore::Permissions;
 using xenstore::SharePaths;
 using xenstore::State;
@@ -52,7 +54,8 @@ Result<void> RemoveDirectories(Store& store, Domains domains, const SharePaths& 
     for (const std::string* directory : {&paths.frontend_dir, &paths.backend_dir, &paths.private_dir}) {
       if (auto removed = store.Remove(*directory); !removed.ok()) return removed;
     }
-    for (const std::string& parent : {xenstore::BackendRoot(domains.backend, domains.guest),
+    for (const std::string& parent : {xenstore::BackendRoot(domains.backend, domains.guest, DeviceType::kVirtfs),
+                                      xenstore::BackendRoot(domains.backend, domains.guest, DeviceType::kNinepfs),
                                       xenstore::PrivateRoot(domains.backend, domains.guest)}) {
       const Result<std::vector<std::string>> rest = store.List(parent);
       if (!rest.ok() || !rest->empty()) continue;
@@ -82,16 +85,26 @@ bool WaitFor(Store& store, const std::string& node, milliseconds patience,
   return met;
 }
 
-uint32_t FirstFreeDevid(Store& store, Domains domains) {
-  uint32_t devid = 0;
-  for (;; ++devid) {
-    const SharePaths paths(domains.backend, domains.guest, devid);
-    if (!store.Exists(paths.backend_dir) && !store.Exists(paths.frontend_dir)) return devid;
-  }
+DeviceType TypeOf(const ShareSpec& spec) {
+  return spec.options.server.transport == options::Transport::kNinepfs ? DeviceType::kNinepfs : DeviceType::kVirtfs;
 }
 
-bool HasTag(Store& store, Domains domains, const std::string& tag) {
-  const std::string devices = absl::StrCat("/local/domain/", domains.guest, "/device/virtfs");
+bool IsTaken(Store& store, Domains domains, uint32_t devid) {
+  return std::any_of(std::begin(xenstore::kDeviceTypes), std::end(xenstore::kDeviceTypes), [&](DeviceType type) {
+    const SharePaths paths(domains.backend, domains.guest, type, devid);
+    return store.Exists(paths.backend_dir) || store.Exists(paths.frontend_dir);
+  });
+}
+
+uint32_t FirstFreeDevid(Store& store, Domains domains) {
+  uint32_t devid = 0;
+  while (IsTaken(store, domains, devid)) ++devid;
+  return devid;
+}
+
+// A guest mounts by tag, and a tool in it need not know the type.
+bool HasTag(Store& store, Domains domains, DeviceType type, const std::string& tag) {
+  const std::string devices = absl::StrCat("/local/domain/", domains.guest, "/device/", xenstore::NameOf(type));
   const Result<std::vector<std::string>> devids = store.List(devices);
   if (!devids.ok()) return false;
   return std::any_of(devids->begin(), devids->end(), [&](const std::string& devid) {
@@ -105,13 +118,17 @@ absl::Status StoreFailed(const char* what, Errno error) {
 }
 
 // Steps 1 of 13.1: private directory, then the backend's, its state last.
-Result<void> WriteBackend(Store& store, Domains domains, const SharePaths& paths, const ShareSpec& spec) {
+Result<void> WriteBackend(Store& store, Domains domains, uint32_t devid, const ShareSpec& spec) {
+  const SharePaths paths(domains.backend, domains.guest, TypeOf(spec), devid);
   return store.Transact([&]() -> Result<void> {
     const Permissions hidden{domains.backend, std::nullopt};
     const Permissions shown{domains.backend, domains.guest};
-    if (store.Exists(StateNode(paths.backend_dir))) return Errno(EEXIST);
+    for (const DeviceType type : xenstore::kDeviceTypes) {
+      const SharePaths other(domains.backend, domains.guest, type, devid);
+      if (store.Exists(StateNode(other.backend_dir))) return Errno(EEXIST);
+    }
     Result<void> done = MakeParent(store, xenstore::PrivateRoot(domains.backend, domains.guest), hidden);
-    if (done.ok()) done = MakeParent(store, xenstore::BackendRoot(domains.backend, domains.guest), shown);
+    if (done.ok()) done = MakeParent(store, xenstore::BackendRoot(domains.backend, domains.guest, TypeOf(spec)), shown);
     if (!done.ok()) return done;
 
     done = WriteDirectory(store, paths.private_dir, hidden, spec.nodes);
@@ -140,7 +157,7 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
   if (!store.Exists(absl::StrCat("/local/domain/", domains.guest))) {
     return absl::NotFoundError(absl::StrCat("there is no domain ", domains.guest, ": create the guest first"));
   }
-  if (HasTag(store, domains, spec.tag)) {
+  if (HasTag(store, domains, DeviceType::kVirtfs, spec.tag) || HasTag(store, domains, DeviceType::kNinepfs, spec.tag)) {
     return absl::AlreadyExistsError(
         absl::StrCat("domain ", domains.guest, " has a share with the tag ", spec.tag, " already: write another tag"));
   }
@@ -148,7 +165,7 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
   Result<void> begun;
   do {
     if (!spec.devid) devid = FirstFreeDevid(store, domains);
-    begun = WriteBackend(store, domains, SharePaths(domains.backend, domains.guest, devid), spec);
+    begun = WriteBackend(store, domains, devid, spec);
     // Somebody else may attach at the same time and take what was free.
   } while (!spec.devid && !begun.ok() && begun.error() == Errno(EEXIST));
   if (!begun.ok() && begun.error() == Errno(EEXIST)) {
@@ -156,7 +173,7 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
                                                  " already: detach it first, or leave devid out"));
   }
   if (!begun.ok()) return StoreFailed("write the share", begun.error());
-  const SharePaths paths(domains.backend, domains.guest, devid);
+  const SharePaths paths(domains.backend, domains.guest, TypeOf(spec), devid);
 
   std::string state;
   WaitFor(store, StateNode(paths.backend_dir), patience, [&](const std::string& value) {
@@ -180,7 +197,11 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
 }
 
 absl::Status RemoveShare(Store& store, Domains domains, uint32_t devid, milliseconds patience, bool force) {
-  const SharePaths paths(domains.backend, domains.guest, devid);
+  // 9pfs devices that are not ours, but another backend's, have no private directory.
+  const SharePaths ninepfs(domains.backend, domains.guest, DeviceType::kNinepfs, devid);
+  const SharePaths paths = store.Exists(ninepfs.private_dir)
+                               ? ninepfs
+                               : SharePaths(domains.backend, domains.guest, DeviceType::kVirtfs, devid);
   const Result<void> asked = store.Transact([&]() -> Result<void> {
     const Result<std::string> state = store.Read(StateNode(paths.backend_dir));
     if (!state.ok()) return state.error();

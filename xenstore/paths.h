@@ -1,4 +1,4 @@
-// Where a share's nodes are in xenstore: docs/virtfs.md section 11.1.
+// Where a share's nodes are in xenstore: docs/virtfs.md section 11.1; of a 9pfs device, docs/9pfs.md.
 #pragma once
 
 #include <cstdint>
@@ -25,9 +25,16 @@ inline const char* NameOf(State state) {
   return kNames[static_cast<uint32_t>(state)];
 }
 
-// All devices of one guest served by one backend domain: B/ and P/ without the device.
-inline std::string BackendRoot(uint32_t backend, uint32_t guest) {
-  return absl::StrCat("/local/domain/", backend, "/backend/virtfs/", guest);
+// What a guest's xenbus takes a share for.
+enum class DeviceType : uint8_t { kVirtfs, kNinepfs };
+inline constexpr DeviceType kDeviceTypes[] = {DeviceType::kVirtfs, DeviceType::kNinepfs};
+
+inline const char* NameOf(DeviceType type) { return type == DeviceType::kVirtfs ? "virtfs" : "9pfs"; }
+
+// All devices of one guest served by one backend domain: B/ and P/ without the device. Those of 9pfs may be other
+// backends' too; ours are those that have a P/.
+inline std::string BackendRoot(uint32_t backend, uint32_t guest, DeviceType type) {
+  return absl::StrCat("/local/domain/", backend, "/backend/", NameOf(type), "/", guest);
 }
 inline std::string PrivateRoot(uint32_t backend, uint32_t guest) {
   return absl::StrCat("/local/domain/", backend, "/virtfs/", guest);
@@ -35,10 +42,11 @@ inline std::string PrivateRoot(uint32_t backend, uint32_t guest) {
 
 // The three directories of one share; no trailing slash.
 struct SharePaths {
-  SharePaths(uint32_t backend, uint32_t guest, uint32_t devid)
-      : backend_dir(absl::StrCat(BackendRoot(backend, guest), "/", devid)),
-        frontend_dir(absl::StrCat("/local/domain/", guest, "/device/virtfs/", devid)),
-        private_dir(absl::StrCat(PrivateRoot(backend, guest), "/", devid)) {}
+  SharePaths(uint32_t backend, uint32_t guest, DeviceType type, uint32_t devid)
+      : backend_dir(absl::StrCat(BackendRoot(backend, guest, type), "/", devid)),
+        frontend_dir(absl::StrCat("/local/domain/", guest, "/device/", NameOf(type), "/", devid)),
+        private_dir(absl::StrCat(PrivateRoot(backend, guest), "/", type == DeviceType::kVirtfs ? "" : "9pfs-", devid)) {
+  }
 
   std::string backend_dir;   // "B": the guest may read it
   std::string frontend_dir;  // "F": the guest owns it

@@ -47,24 +47,27 @@ absl::Status StoreLost() {
 class Keeper {
  public:
   Keeper(xenstore::Store& store, UniqueFd signals, uint32_t own, uint32_t backend, uint32_t guest)
-      : store_(store),
-        signals_(std::move(signals)),
-        is_privileged_(own == 0),
-        backend_(backend),
-        guest_(guest),
-        root_(xenstore::BackendRoot(backend, guest)) {}
+      : store_(store), signals_(std::move(signals)), is_privileged_(own == 0), backend_(backend), guest_(guest) {}
 
   absl::Status Run();
 
  private:
+  struct Device {
+    xenstore::DeviceType type;
+    uint32_t devid;
+    friend auto operator<=>(const Device&, const Device&) = default;
+  };
   struct Entry {
     std::unique_ptr<Share> share;
     bool due = true;
   };
 
   void MakeAllDue() {
-    for (auto& [devid, entry] : shares_) entry.due = true;
+    for (auto& [device, entry] : shares_) entry.due = true;
   }
+  std::string RootOf(xenstore::DeviceType type) const { return xenstore::BackendRoot(backend_, guest_, type); }
+  std::optional<Device> DeviceOf(const xenstore::WatchEvent& event) const;
+  void FindSharesOf(xenstore::DeviceType type);
   void ReadWatches();
   void ReadSignals();
   void FindShares();
@@ -77,9 +80,8 @@ class Keeper {
   const UniqueFd signals_;
   const bool is_privileged_;
   const uint32_t backend_, guest_;
-  const std::string root_;
 
-  std::map<uint32_t, Entry> shares_;
+  std::map<Device, Entry> shares_;
   bool look_for_shares_ = true;
   bool look_for_guest_ = true;
   Share::Circumstances circumstances_;
@@ -87,9 +89,11 @@ class Keeper {
 };
 
 absl::Status Keeper::Run() {
-  if (!store_.Watch(root_, root_).ok() || !store_.Watch(kReleaseDomain, kReleaseDomain).ok()) {
-    return absl::UnavailableError("xenstored refuses watches");
+  bool watches = store_.Watch(kReleaseDomain, kReleaseDomain).ok();
+  for (const xenstore::DeviceType type : xenstore::kDeviceTypes) {
+    watches = watches && store_.Watch(RootOf(type), RootOf(type)).ok();
   }
+  if (!watches) return absl::UnavailableError("xenstored refuses watches");
   for (;;) {
     ReadWatches();
     ReadSignals();
@@ -115,7 +119,8 @@ absl::Status Keeper::Run() {
   return absl::OkStatus();
 }
 
-// Tokens: the root of all shares, @releaseDomain, or the devid of a share whose frontend state changed.
+// Tokens: the root of all shares of a type, @releaseDomain, or the backend directory of a share whose frontend state
+// changed.
 void Keeper::ReadWatches() {
   for (int i = 0; i < kEventsAtOnce; ++i) {
     const std::optional<xenstore::WatchEvent> event = store_.NextWatch();
@@ -124,21 +129,28 @@ void Keeper::ReadWatches() {
       look_for_guest_ = true;
       continue;
     }
-    std::string_view devid = event->token;
-    if (event->token == root_) {
-      devid = event->path;
-      devid.remove_prefix(std::min(devid.size(), root_.size() + 1));
-      devid = devid.substr(0, devid.find('/'));
-    }
-    const std::optional<uint32_t> number = xenstore::ParseNumber(devid, 0, kMaxDevid);
-    if (const auto found = number ? shares_.find(*number) : shares_.end(); found != shares_.end()) {
+    const std::optional<Device> device = DeviceOf(*event);
+    if (const auto found = device ? shares_.find(*device) : shares_.end(); found != shares_.end()) {
       found->second.due = true;
       continue;
     }
     look_for_shares_ = true;
     // The directory of them all may have gone, and they with it.
-    if (!number) MakeAllDue();
+    if (!device) MakeAllDue();
   }
+}
+
+// Which share a watch tells of; none: the directory of all of them, or nonsense.
+std::optional<Keeper::Device> Keeper::DeviceOf(const xenstore::WatchEvent& event) const {
+  for (const xenstore::DeviceType type : xenstore::kDeviceTypes) {
+    const std::string root = RootOf(type);
+    std::string_view devid = event.token == root ? event.path : event.token;
+    if (!devid.starts_with(root)) continue;
+    devid.remove_prefix(std::min(devid.size(), root.size() + 1));
+    const std::optional<uint32_t> number = xenstore::ParseNumber(devid.substr(0, devid.find('/')), 0, kMaxDevid);
+    return number ? std::optional<Device>({.type = type, .devid = *number}) : std::nullopt;
+  }
+  return std::nullopt;
 }
 
 void Keeper::ReadSignals() {
@@ -153,19 +165,25 @@ void Keeper::ReadSignals() {
 
 void Keeper::FindShares() {
   if (circumstances_.guest_gone) return;
-  const Result<std::vector<std::string>> names = store_.List(root_);
+  for (const xenstore::DeviceType type : xenstore::kDeviceTypes) FindSharesOf(type);
+}
+
+void Keeper::FindSharesOf(xenstore::DeviceType type) {
+  const Result<std::vector<std::string>> names = store_.List(RootOf(type));
   if (!names.ok()) return;
   for (const std::string& name : *names) {
     const std::optional<uint32_t> devid = xenstore::ParseNumber(name, 0, kMaxDevid);
-    if (!devid || shares_.contains(*devid)) continue;
-    const xenstore::SharePaths paths(backend_, guest_, *devid);
+    if (!devid || shares_.contains({type, *devid})) continue;
+    const xenstore::SharePaths paths(backend_, guest_, type, *devid);
+    // Other backends have 9pfs devices of their own in there.
+    if (type == xenstore::DeviceType::kNinepfs && !store_.Exists(paths.private_dir)) continue;
     // The state comes last when a share is attached; until then there is nothing to be seen.
     if (!store_.Exists(absl::StrCat(paths.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND)) ||
         !store_.Exists(absl::StrCat(paths.backend_dir, "/" XEN_VIRTFS_NODE_STATE))) {
       continue;
     }
-    shares_[*devid].share = std::make_unique<Share>(store_, backend_, guest_, *devid, Clock::now());
-    (void)store_.Watch(absl::StrCat(paths.frontend_dir, "/" XEN_VIRTFS_NODE_STATE), absl::StrCat(*devid));
+    shares_[{type, *devid}].share = std::make_unique<Share>(store_, backend_, guest_, type, *devid, Clock::now());
+    (void)store_.Watch(absl::StrCat(paths.frontend_dir, "/" XEN_VIRTFS_NODE_STATE), paths.backend_dir);
   }
 }
 
@@ -178,7 +196,7 @@ void Keeper::StepShares(Time now) {
       ++it;
       continue;
     }
-    store_.Unwatch(absl::StrCat(share.paths().frontend_dir, "/" XEN_VIRTFS_NODE_STATE), absl::StrCat(it->first));
+    store_.Unwatch(absl::StrCat(share.paths().frontend_dir, "/" XEN_VIRTFS_NODE_STATE), share.paths().backend_dir);
     it = shares_.erase(it);
     // It may have been attached again while its old server ended.
     look_for_shares_ = true;
@@ -197,7 +215,7 @@ void Keeper::Sleep(Time now) {
   std::vector<pollfd> fds = {{store_.watch_fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
   std::vector<Entry*> owners = {nullptr, nullptr};
   std::optional<Time> wake;
-  for (auto& [devid, entry] : shares_) {
+  for (auto& [device, entry] : shares_) {
     for (int fd : entry.share->WakeFds()) {
       fds.push_back({fd, POLLIN, 0});
       owners.push_back(&entry);
@@ -221,8 +239,16 @@ void Keeper::Sleep(Time now) {
 }
 
 void Keeper::RemoveNodes() {
-  (void)store_.Remove(root_);
-  (void)store_.Remove(xenstore::PrivateRoot(backend_, guest_));
+  (void)store_.Remove(RootOf(xenstore::DeviceType::kVirtfs));
+  const std::string own = xenstore::PrivateRoot(backend_, guest_);
+  const std::string others = RootOf(xenstore::DeviceType::kNinepfs);
+  const Result<std::vector<std::string>> names = store_.List(others);
+  for (const std::string& devid : names.ok() ? *names : std::vector<std::string>()) {
+    if (store_.Exists(absl::StrCat(own, "/9pfs-", devid))) (void)store_.Remove(absl::StrCat(others, "/", devid));
+  }
+  const Result<std::vector<std::string>> left = store_.List(others);
+  if (left.ok() && left->empty()) (void)store_.Remove(others);
+  (void)store_.Remove(own);
 }
 
 Result<UniqueFd> CatchSignals() {
@@ -250,7 +276,8 @@ absl::Status RunKeeper(const KeeperOptions& options) {
   const uint32_t own = domid.ok() ? xenstore::ParseNumber(*domid).value_or(0) : 0;
   const uint32_t backend = options.backend.value_or(own);
   if (own == 0 && !store.IsDomainIntroduced(options.guest) &&
-      !store.Exists(xenstore::BackendRoot(backend, options.guest))) {
+      !store.Exists(xenstore::BackendRoot(backend, options.guest, xenstore::DeviceType::kVirtfs)) &&
+      !store.Exists(xenstore::PrivateRoot(backend, options.guest))) {
     if (store.lost()) return StoreLost();
     return absl::NotFoundError(absl::StrCat("there is no domain ", options.guest,
                                             ": create the guest first (`xl list` shows those that exist)"));

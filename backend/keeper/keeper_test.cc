@@ -182,7 +182,7 @@ TEST(FrontendNodesTest, TheDraftsTwoNodesAreEnough) {
   const auto connect = ReadFrontend(ReaderOf(nodes));
   ASSERT_TRUE(connect.ok());
   EXPECT_EQ(connect->ring_refs[0], 8u);
-  EXPECT_EQ(connect->event_channel, 5u);
+  EXPECT_EQ(connect->event_channels[0], 5u);
   EXPECT_EQ(connect->version, 0u);
   EXPECT_EQ(connect->feature_persistent, 0u);
 }

@@ -82,8 +82,35 @@ absl::StatusOr<link::Connect> ReadFrontend(NodeReader read) {
   connect.ring_refs[0] = *ring;
   const absl::StatusOr<uint32_t> port = GuestNumber(read, XEN_VIRTFS_NODE_EVENT_CHANNEL, 1, kMaxEventChannel);
   if (!port.ok()) return port.status();
-  connect.event_channel = *port;
+  connect.event_channels[0] = *port;
   return connect;
+}
+
+absl::StatusOr<link::Connect> ReadNinepfsFrontend(NodeReader read) {
+  link::Connect connect;
+  // Backends before this one never looked, so not every frontend may write it.
+  if (const std::optional<std::string> version = Get(read, "version"); version && *version != "1") {
+    return Mistake(absl::StrCat("the frontend wrote version = ", Quoted(*version), ", where 1 was offered"));
+  }
+  const absl::StatusOr<uint32_t> rings = GuestNumber(read, "num-rings", 1, link::kMaxRings);
+  if (!rings.ok()) return rings.status();
+  connect.rings = *rings;
+  for (uint32_t i = 0; i < *rings; ++i) {
+    const absl::StatusOr<uint32_t> ring = GuestNumber(read, absl::StrCat("ring-ref", i), 1, UINT32_MAX);
+    if (!ring.ok()) return ring.status();
+    connect.ring_refs[i] = *ring;
+    const absl::StatusOr<uint32_t> port = GuestNumber(read, absl::StrCat("event-channel-", i), 1, kMaxEventChannel);
+    if (!port.ok()) return port.status();
+    connect.event_channels[i] = *port;
+  }
+  return connect;
+}
+
+absl::Status CheckTransport(const options::ServerOptions& options, xenstore::DeviceType type) {
+  const bool is_9pfs = options.transport == options::Transport::kNinepfs;
+  if (is_9pfs == (type == xenstore::DeviceType::kNinepfs)) return absl::OkStatus();
+  return Mistake(
+      absl::StrCat("the device is one of ", xenstore::NameOf(type), ": write transport=", xenstore::NameOf(type)));
 }
 
 }  // namespace virtfs::backend

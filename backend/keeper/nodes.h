@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "options/share_options.h"
 #include "xen/io/virtfs.h"
+#include "xenstore/paths.h"
 
 namespace virtfs::backend {
 
@@ -30,5 +31,12 @@ inline constexpr uint32_t kMaxRingPageOrder = 0;
 inline constexpr uint32_t kMaxChainSlots = XEN_VIRTFS_SLOTS_PER_PAGE - XEN_VIRTFS_RESERVED_SLOTS;
 
 absl::StatusOr<link::Connect> ReadFrontend(NodeReader read);
+
+// The same of a 9pfs device (docs/9pfs.md).
+inline constexpr uint32_t kMaxNinepfsRingOrder = 9;
+absl::StatusOr<link::Connect> ReadNinepfsFrontend(NodeReader read);
+
+// That the option `transport` is the one for a device of that type.
+absl::Status CheckTransport(const options::ServerOptions& options, xenstore::DeviceType type);
 
 }  // namespace virtfs::backend

@@ -81,12 +81,14 @@ Share::Running::Running(ServerProcess started, const ExportMount& mount, const o
       broker(mount.root.get(), HandlesFor(options)),
       service(broker, mount.mount_id, options.enforce == options::Enforce::kServer ? &users : nullptr) {}
 
-Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t devid, Time now)
+Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, xenstore::DeviceType type, uint32_t devid,
+             Time now)
     : store_(store),
       guest_(guest),
       devid_(devid),
-      paths_(backend, guest, devid),
-      name_(absl::StrCat("domain ", guest, " share ", devid)),
+      type_(type),
+      paths_(backend, guest, type, devid),
+      name_(absl::StrCat("domain ", guest, type == xenstore::DeviceType::kNinepfs ? " 9pfs" : "", " share ", devid)),
       shown_(ReadState(paths_.backend_dir, State::kUnknown)) {
   switch (shown_) {
     case State::kUnknown:
@@ -206,6 +208,7 @@ absl::Status Share::Prepare() {
   absl::StatusOr<options::ShareOptions> options = ReadShareOptions(
       [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.private_dir, "/", name)); });
   if (!options.ok()) return options.status();
+  if (absl::Status fits = CheckTransport(options->server, type_); !fits.ok()) return fits;
   const std::optional<ExportIdentity> known = KnownExport(options->path);
   absl::StatusOr<ExportMount> mount = OpenExport(options->path, options->server.readonly, known);
   if (!mount.ok()) return mount.status();
@@ -213,18 +216,25 @@ absl::Status Share::Prepare() {
   options_ = *std::move(options);
   export_ = *std::move(mount);
   if (prepare_failed_) PublishError("");
-  Publish(State::kInitWait, {
-                                {XEN_VIRTFS_NODE_VERSIONS, XEN_VIRTFS_VERSION},
-                                {XEN_VIRTFS_NODE_MAX_CHAIN_SLOTS, absl::StrCat(kMaxChainSlots)},
-                                {XEN_VIRTFS_NODE_MAX_RING_PAGE_ORDER, absl::StrCat(kMaxRingPageOrder)},
-                                {XEN_VIRTFS_NODE_FEATURE_PERSISTENT, "1"},
-                                // No session outlives its connection yet, so none is ever offered twice.
-                                {XEN_VIRTFS_NODE_SESSION_ID, NewSessionId()},
-                            });
+  Publish(State::kInitWait, Offer());
   Log(LogLevel::kInfo, name_,
       absl::StrCat("waits for the guest to connect; shares ", options_.path,
                    options_.server.readonly ? " read-only" : ""));
   return absl::OkStatus();
+}
+
+Share::Nodes Share::Offer() const {
+  if (type_ == xenstore::DeviceType::kNinepfs) {
+    return {{"versions", "1"},
+            {"max-rings", absl::StrCat(link::kMaxRings)},
+            {"max-ring-page-order", absl::StrCat(kMaxNinepfsRingOrder)}};
+  }
+  return {{XEN_VIRTFS_NODE_VERSIONS, XEN_VIRTFS_VERSION},
+          {XEN_VIRTFS_NODE_MAX_CHAIN_SLOTS, absl::StrCat(kMaxChainSlots)},
+          {XEN_VIRTFS_NODE_MAX_RING_PAGE_ORDER, absl::StrCat(kMaxRingPageOrder)},
+          {XEN_VIRTFS_NODE_FEATURE_PERSISTENT, "1"},
+          // No session outlives its connection yet, so none is ever offered twice.
+          {XEN_VIRTFS_NODE_SESSION_ID, NewSessionId()}};
 }
 
 // In xenstore, since it is to outlive this process as the share does: "DEVICE:INODE PATH".
@@ -250,8 +260,11 @@ void Share::RememberExport(const std::string& path, const ExportIdentity& identi
 }
 
 absl::Status Share::StartServer() {
-  const absl::StatusOr<link::Connect> connect = ReadFrontend(
-      [this](const std::string& name) { return store_.Read(absl::StrCat(paths_.frontend_dir, "/", name)); });
+  const auto read = [this](const std::string& name) {
+    return store_.Read(absl::StrCat(paths_.frontend_dir, "/", name));
+  };
+  const bool is_9pfs = type_ == xenstore::DeviceType::kNinepfs;
+  const absl::StatusOr<link::Connect> connect = is_9pfs ? ReadNinepfsFrontend(read) : ReadFrontend(read);
   if (!connect.ok()) return connect.status();
   absl::StatusOr<ServerProcess> process = ServerProcess::Start(name_);
   if (!process.ok()) return process.status();

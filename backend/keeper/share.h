@@ -42,7 +42,7 @@ class Share {
   };
 
   // The share's backend directory must have its `frontend` and `state`.
-  Share(xenstore::Store& store, uint32_t backend, uint32_t guest, uint32_t devid, Time now);
+  Share(xenstore::Store& store, uint32_t backend, uint32_t guest, xenstore::DeviceType type, uint32_t devid, Time now);
 
   // Looks at everything and does whatever is to be done now.
   void Step(Time now, const Circumstances& circumstances);
@@ -90,13 +90,16 @@ class Share {
   // Writes `nodes` and then `state` into the backend directory.
   using Nodes = std::vector<std::pair<std::string, std::string>>;
   void Publish(xenstore::State state, const Nodes& nodes = {});
+  // What a frontend must know before it begins.
+  Nodes Offer() const;
   // Sets or, if it is empty, removes the node `error`.
   void PublishError(const std::string& sentence);
 
   xenstore::Store& store_;
   const uint32_t guest_, devid_;
+  const xenstore::DeviceType type_;
   const xenstore::SharePaths paths_;
-  const std::string name_;  // "domain 3 share 0"
+  const std::string name_;  // "domain 3 share 0", "domain 3 9pfs share 0"
 
   Phase phase_ = Phase::kPreparing;
   std::optional<Time> deadline_;                          // of the phase

@@ -61,14 +61,18 @@ struct Start {
 };
 
 inline constexpr uint32_t kMaxRingPages = 16;
+inline constexpr uint32_t kMaxRings = 8;
 
 // keeper -> server. Numbers that the guest wrote, parsed strictly but otherwise unchecked: hostile.
 struct Connect {
   static constexpr Kind kKind = Kind::kConnect;
   static constexpr Carries kCarries = Carries::kNothing;
-  uint32_t event_channel = 0;
-  uint32_t ring_page_order = 0;  // at most log2(kMaxRingPages)
+  uint32_t rings = 1;  // at most kMaxRings; of virtfs one
+  std::array<uint32_t, kMaxRings> event_channels{};
+  uint32_t ring_page_order = 0;  // of virtfs; at most log2(kMaxRingPages)
+  // virtfs: the pages of the ring. 9pfs: the first page of each ring, which names the others.
   std::array<uint32_t, kMaxRingPages> ring_refs{};
+  // virtfs only:
   uint32_t version = 0;  // 0: the frontend wrote none, so sizes of slots do not count
   uint32_t feature_persistent = 0;
 };

@@ -1,62 +1,106 @@
 #include "backend/server/connection.h"
 
-#include <sys/mman.h>
-
+#include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "backend/transport_virtfs/xen_libraries.h"
+#include "backend/transport/shared_pages.h"
+#include "backend/transport_9pfs/flex_ring.h"
+#include "backend/transport_9pfs/ninepfs_transport.h"
+#include "backend/transport_virtfs/guest_bytes.h"
+#include "backend/transport_virtfs/ring.h"
+#include "backend/transport_virtfs/virtfs_transport.h"
 
 namespace virtfs::backend {
 namespace {
+
+using Opened = absl::StatusOr<std::shared_ptr<Transport>>;
 
 // Persistent mappings: a frontend with a pool of pages as large as the default limit of Linux's gntalloc, and never
 // fewer pages than the ring has slots.
 constexpr size_t kMappedPages = 1024;
 
-}  // namespace
+struct VirtfsWire {
+  VirtfsWire(const link::Start& start, const link::Connect& connect, SharedPages ring_pages, xengntdev_handle* grants,
+             EventChannel& events)
+      : pages(std::move(ring_pages)),
+        ring(pages.address(), connect.ring_page_order, start.max_chain_slots),
+        bytes(grants, start.domid, ChooseWay(connect.feature_persistent != 0), start.options.max_msize,
+              std::max<size_t>(kMappedPages, ring.slots())),
+        transport(ring, bytes, events, connect.version != 0) {}
 
-Connection::Pages::Pages(xengntdev_handle* grants, void* address, uint32_t count)
-    : grants_(grants), address_(address), count_(count) {}
+  SharedPages pages;
+  Ring ring;
+  GuestBytes bytes;
+  VirtfsTransport transport;
+};
 
-Connection::Pages::~Pages() { xengnttab_unmap(grants_, address_, count_); }
+struct NinepfsWire {
+  NinepfsWire(std::vector<NinepfsPages> mapped, uint32_t max_message, EventChannel& events)
+      : pages(std::move(mapped)), transport(pages, max_message, events) {}
 
-absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const link::Start& start, const link::Connect& connect,
-                                                             const PoolOptions& pool, xengntdev_handle* grants,
-                                                             EventChannel& events, Service& service,
-                                                             std::function<void(RingFault)> on_fault) {
-  if (connect.ring_page_order > XEN_VIRTFS_MAX_RING_PAGE_ORDER) {
+  std::vector<NinepfsPages> pages;
+  NinepfsTransport transport;
+};
+
+Opened OpenVirtfs(const link::Start& start, const link::Connect& connect, xengntdev_handle* grants,
+                  EventChannel& events) {
+  if (connect.rings != 1 || connect.ring_page_order > XEN_VIRTFS_MAX_RING_PAGE_ORDER) {
     return absl::InvalidArgumentError("the guest's ring has too many pages");
   }
-  auto refs = connect.ring_refs;
-  const uint32_t count = 1U << connect.ring_page_order;
   static_assert((1U << XEN_VIRTFS_MAX_RING_PAGE_ORDER) <= link::kMaxRingPages);
-  void* ring = xengnttab_map_domain_grant_refs(grants, count, start.domid, refs.data(), PROT_READ | PROT_WRITE);
-  if (ring == nullptr) return absl::ErrnoToStatus(errno, "cannot map the guest's ring");
-  // From here on the pages are the Connection's to unmap.
-  std::unique_ptr<Connection> connection(
-      new Connection(start, connect, pool, grants, ring, events, service, std::move(on_fault)));
-  if (!events.Bind(connect.event_channel)) return absl::ErrnoToStatus(errno, "cannot bind the guest's event channel");
-  if (const Result<void> started = connection->pool_.Start(); !started.ok()) {
-    return absl::ErrnoToStatus(started.error().value(), "cannot start a thread");
+  auto refs = connect.ring_refs;
+  SharedPages pages(grants, start.domid, std::span(refs).first(1U << connect.ring_page_order));
+  if (!pages.ok()) return absl::ErrnoToStatus(errno, "cannot map the guest's ring");
+  const auto wire = std::make_shared<VirtfsWire>(start, connect, std::move(pages), grants, events);
+  return std::shared_ptr<Transport>(wire, &wire->transport);
+}
+
+Opened OpenNinepfs(const link::Start& start, const link::Connect& connect, xengntdev_handle* grants,
+                   EventChannel& events) {
+  if (connect.rings < 1 || connect.rings > kMaxNinepfsRings) {
+    return absl::InvalidArgumentError("the guest has too many rings");
+  }
+  std::vector<NinepfsPages> rings;
+  for (uint32_t i = 0; i < connect.rings; ++i) {
+    absl::StatusOr<NinepfsPages> pages = NinepfsPages::Map(grants, start.domid, connect.ring_refs[i]);
+    if (!pages.ok())
+      return absl::Status(pages.status().code(), absl::StrCat("ring ", i, ": ", pages.status().message()));
+    rings.push_back(*std::move(pages));
+  }
+  const auto wire = std::make_shared<NinepfsWire>(std::move(rings), start.options.max_msize, events);
+  return std::shared_ptr<Transport>(wire, &wire->transport);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const link::Start& start, const link::Connect& connect,
+                                                             xengntdev_handle* grants, EventChannel& events) {
+  const bool is_9pfs = start.options.transport == options::Transport::kNinepfs;
+  Opened transport = (is_9pfs ? OpenNinepfs : OpenVirtfs)(start, connect, grants, events);
+  if (!transport.ok()) return transport.status();
+  std::unique_ptr<Connection> connection(new Connection(events));
+  connection->transport_ = *std::move(transport);
+  for (uint32_t i = 0; i < connect.rings; ++i) {
+    if (!events.Bind(connect.event_channels[i])) {
+      return absl::ErrnoToStatus(errno, "cannot bind the guest's event channel");
+    }
   }
   return connection;
 }
 
-Connection::Connection(const link::Start& start, const link::Connect& connect, const PoolOptions& pool,
-                       xengntdev_handle* grants, void* ring, EventChannel& events, Service& service,
-                       std::function<void(RingFault)> on_fault)
-    : events_(events),
-      pages_(grants, ring, 1U << connect.ring_page_order),
-      ring_(ring, connect.ring_page_order, start.max_chain_slots),
-      bytes_(grants, start.domid, ChooseWay(connect.feature_persistent != 0), start.options.max_msize,
-             std::max<size_t>(kMappedPages, ring_.slots())),
-      transport_(ring_, bytes_, events_, connect.version != 0),
-      pool_(transport_, events_, service, pool, std::move(on_fault)) {}
+absl::Status Connection::Serve(Service& service, const PoolOptions& options,
+                               std::function<void(const char*)> on_fault) {
+  pool_ = std::make_unique<Pool>(*transport_, events_, service, options, std::move(on_fault));
+  const Result<void> started = pool_->Start();
+  return started.ok() ? absl::OkStatus() : absl::ErrnoToStatus(started.error().value(), "cannot start a thread");
+}
 
 Connection::~Connection() {
-  pool_.Stop();
+  if (pool_) pool_->Stop();
   events_.Unbind();
 }
 

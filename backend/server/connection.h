@@ -1,4 +1,4 @@
-// Connection: one mapping of a guest's ring and everything that serves it, from Connect to Stop.
+// Connection: one mapping of a guest's rings and everything that serves them, from Connect to Stop.
 //
 // Threads: one, the owner's; the serving threads are inside.
 // Trust: the numbers in Connect are the guest's.
@@ -8,14 +8,13 @@
 #include <functional>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "backend/link/messages.h"
 #include "backend/server/pool.h"
 #include "backend/server/service.h"
-#include "backend/transport_virtfs/event_channel.h"
-#include "backend/transport_virtfs/guest_bytes.h"
-#include "backend/transport_virtfs/ring.h"
-#include "backend/transport_virtfs/transport.h"
+#include "backend/transport/event_channel.h"
+#include "backend/transport/transport.h"
 
 struct xengntdev_handle;
 
@@ -23,38 +22,26 @@ namespace virtfs::backend {
 
 class Connection {
  public:
-  // All pointers and references are borrowed. `events` is open and not bound.
+  // Maps the rings that `connect` names, of the kind that the share's options say, and binds their event channels. All
+  // pointers and references are borrowed. `events` is open and not bound.
   static absl::StatusOr<std::unique_ptr<Connection>> Open(const link::Start& start, const link::Connect& connect,
-                                                          const PoolOptions& pool, xengntdev_handle* grants,
-                                                          EventChannel& events, Service& service,
-                                                          std::function<void(RingFault)> on_fault);
+                                                          xengntdev_handle* grants, EventChannel& events);
+
+  // The longest message, request or reply, for which there is room.
+  uint32_t max_message() const { return transport_->max_message(); }
+
+  // Begins to serve. Once.
+  absl::Status Serve(Service& service, const PoolOptions& options, std::function<void(const char*)> on_fault);
 
   // Answers what has been published, then lets go of all that is the guest's: threads first, then mappings.
   ~Connection();
 
  private:
-  // The ring's pages, mapped as long as this lives.
-  class Pages {
-   public:
-    Pages(xengntdev_handle* grants, void* address, uint32_t count);
-    ~Pages();
-    void* address() const { return address_; }
-
-   private:
-    xengntdev_handle* const grants_;
-    void* const address_;
-    const uint32_t count_;
-  };
-
-  Connection(const link::Start& start, const link::Connect& connect, const PoolOptions& pool, xengntdev_handle* grants,
-             void* ring, EventChannel& events, Service& service, std::function<void(RingFault)> on_fault);
+  explicit Connection(EventChannel& events) : events_(events) {}
 
   EventChannel& events_;
-  Pages pages_;
-  Ring ring_;
-  GuestBytes bytes_;
-  Transport transport_;
-  Pool pool_;
+  std::shared_ptr<Transport> transport_;  // and what it stands on
+  std::unique_ptr<Pool> pool_;
 };
 
 }  // namespace virtfs::backend

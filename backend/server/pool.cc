@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 // waits for something.
 constexpr int64_t kLongServeNs = 25'000;
 constexpr std::chrono::milliseconds kTick = 1ms;
+// For how long replies wait at most where the guest does not tell that it has made room.
+constexpr std::chrono::milliseconds kClogged = 10ms;
 constexpr std::chrono::milliseconds kFirstPause = 2ms;
 constexpr std::chrono::milliseconds kLongestPause = 50ms;
 
@@ -44,7 +46,7 @@ void Pause() {
 }  // namespace
 
 Pool::Pool(Transport& transport, EventChannel& events, Service& service, const PoolOptions& options,
-           std::function<void(RingFault)> on_fault)
+           std::function<void(const char*)> on_fault)
     : transport_(transport),
       events_(events),
       service_(service),
@@ -52,11 +54,11 @@ Pool::Pool(Transport& transport, EventChannel& events, Service& service, const P
       workers_(std::max(Processors(), 2u)),
       // With one processor nobody can send anything while we look.
       policy_(Processors() > 1 ? options.poll : 0us),
-      max_requests_(options.max_requests != 0 ? options.max_requests : transport.slots()),
+      max_requests_(options.max_requests != 0 ? options.max_requests : transport.max_requests()),
       throttle_(options.operations, options.bytes, Clock::now()),
       throttled_(throttle_.limits()),
       bound_(std::max(options.threads, 2u)),
-      takes_left_(transport.slots()) {}
+      takes_left_(transport.max_requests()) {}
 
 Pool::~Pool() = default;
 
@@ -176,6 +178,7 @@ bool Pool::HasRoom() const {
 Pool::Look Pool::TakeFromRing(Request*& request) {
   bool fault = false;
   bool wake = false;
+  bool sent = false;
   {
     std::lock_guard leading(lead_);
     if (throttled_ && !stopping_ && Debt(Clock::now()) > 0ns) return Look::kNothing;
@@ -185,6 +188,9 @@ Pool::Look Pool::TakeFromRing(Request*& request) {
         return Look::kAgain;
       case Transport::Taken::kNothing:
         return stopping_ ? Look::kOver : Look::kNothing;
+      case Transport::Taken::kSent:
+        sent = true;
+        break;
       case Transport::Taken::kFault:
         fault = faulted_ = true;
         break;
@@ -209,6 +215,15 @@ Pool::Look Pool::TakeFromRing(Request*& request) {
     on_fault_(transport_.fault());
     WakeOne();
     return Look::kOver;
+  }
+  if (sent) {
+    std::vector<Request*> ready;
+    Answered(*request, ready);
+    for (Request* next : ready) {
+      ++active_;  // Those cannot block.
+      Serve(*next);
+    }
+    return Look::kAgain;
   }
   if (wake) WakeOne();
   return Look::kFound;
@@ -346,12 +361,19 @@ void Pool::Sleep(bool wanted) {
     const uint64_t takes_before = takes_;
     epoll_event event;
     const int count = epoll_wait(epoll_.get(), &event, 1, KeepTime(keeps_time));
-    if (count > 0 && event.data.fd == events_.fd()) events_.Consume();
+    if (count > 0 && event.data.fd == events_.fd()) ConsumeEvent();
     if (count != 0 || Stalled(takes_before)) break;
   }
   if (keeps_time) timekeeper_ = false;
   --idle_;
   waking_ = false;
+}
+
+void Pool::ConsumeEvent() {
+  if (!events_.Consume()) return;
+  // Edge-triggered, and the edge has passed: this brings it back.
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.fd = events_.fd()}};
+  epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, events_.fd(), &event);
 }
 
 // This sleeper's timeout in ms. One of them is the timekeeper, if there is anything to keep time for.
@@ -381,6 +403,7 @@ int Pool::Timeout() {
     const auto left = std::max(std::chrono::ceil<std::chrono::milliseconds>(reads_on - Clock::now()), 0ms);
     timeout = timeout < 0ms ? left : std::min(timeout, left);
   }
+  if (transport_.Clogged()) timeout = timeout < 0ms ? kClogged : std::min(timeout, kClogged);
   // Somebody is at work, perhaps without an event being asked for.
   if (idle_ < total_) timeout = timeout < 0ms ? kTick : std::min(timeout, kTick);
   return static_cast<int>(timeout.count());
@@ -438,8 +461,7 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
         transport_.Busy();
         lead_.unlock();
       }
-      transport_.Answer(request);
-      return Answered(request, ready);
+      return transport_.Answer(request) ? Answered(request, ready) : void();
     case Outcome::kBlocked:
       return Park(request, flushes_before);
     case Outcome::kWaiting:

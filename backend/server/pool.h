@@ -1,4 +1,5 @@
-// Pool: the threads of a server, which share one ring as leader and followers.
+// Pool: the threads of a server, which share one transport as leader and followers. What is called the ring here are
+// all the rings of that transport.
 //
 // A thread that has nothing to do takes a request off the ring and serves it itself, from its header to its reply;
 // nothing is handed over. Before it serves, it sees to it that the ring stays watched: it has another thread woken if
@@ -23,6 +24,9 @@
 // Blocked calls (a host's lease is in the way) are parked: they hold no thread and are served again after 2, 4, ... 50
 // ms and at once after something began to wait for others, which a Tflush of such a call does.
 //
+// Replies that find no room on the ring (9pfs only) stay with the transport, and their calls unfinished, so that no
+// Tflush is answered before its target. Whoever reads the ring next sends what fits by then.
+//
 // Order. Calls Arrive at the session in the order of the ring, under the leader's lock. From there on they run as they
 // come. Locks: lead_ before mutex_; neither is held while a call is served.
 //
@@ -41,7 +45,8 @@
 #include "backend/server/poll_policy.h"
 #include "backend/server/service.h"
 #include "backend/server/throttle.h"
-#include "backend/transport_virtfs/transport.h"
+#include "backend/transport/event_channel.h"
+#include "backend/transport/transport.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -60,7 +65,7 @@ class Pool {
   // All are borrowed. `on_fault` is called once, by one of the threads, when the ring has failed; the pool answers what
   // it has and does nothing more.
   Pool(Transport& transport, EventChannel& events, Service& service, const PoolOptions& options,
-       std::function<void(RingFault)> on_fault);
+       std::function<void(const char*)> on_fault);
   // Stop must have returned, if Start succeeded.
   ~Pool();
 
@@ -101,6 +106,7 @@ class Pool {
 
   void Serve(Request& request);
   void ServeOne(Request& request, std::vector<Request*>& ready);
+  void ConsumeEvent();
   void Answered(Request& request, std::vector<Request*>& ready);
   void Park(Request& request, uint64_t flushes_before);
   void RetryParked();
@@ -108,7 +114,7 @@ class Pool {
   Transport& transport_;
   EventChannel& events_;
   Service& service_;
-  const std::function<void(RingFault)> on_fault_;
+  const std::function<void(const char*)> on_fault_;
   const uint32_t workers_;  // threads that serve short requests at once
   PollPolicy policy_;
   UniqueFd epoll_;

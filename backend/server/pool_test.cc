@@ -11,6 +11,7 @@
 #include <set>
 
 #include "backend/transport_virtfs/simulated_guest.h"
+#include "backend/transport_virtfs/virtfs_transport.h"
 #include "protocol/messages.h"
 
 namespace virtfs::backend {
@@ -143,8 +144,8 @@ class PoolTest : public testing::Test {
     ASSERT_TRUE(events_.Bind(guest_.port()));
     ring_ = std::make_unique<Ring>(guest_.ring(), 0, 252);
     bytes_ = std::make_unique<GuestBytes>(guest_.backend_grants(), SimulatedGuest::kDomid, Way::kPersistent, 8192, 512);
-    transport_ = std::make_unique<Transport>(*ring_, *bytes_, events_, true);
-    pool_ = std::make_unique<Pool>(*transport_, events_, service_, options, [this](RingFault fault) {
+    transport_ = std::make_unique<VirtfsTransport>(*ring_, *bytes_, events_, true);
+    pool_ = std::make_unique<Pool>(*transport_, events_, service_, options, [this](const char* fault) {
       fault_ = fault;
       ++faults_;
     });
@@ -192,9 +193,9 @@ class PoolTest : public testing::Test {
   ScriptedService service_;
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<GuestBytes> bytes_;
-  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<VirtfsTransport> transport_;
   std::unique_ptr<Pool> pool_;
-  std::atomic<RingFault> fault_ = RingFault::kNone;
+  std::atomic<const char*> fault_ = "";
   std::atomic<int> faults_ = 0;
 };
 
@@ -444,7 +445,7 @@ TEST_F(PoolTest, AFaultEndsItAfterWhatWasTaken) {
   guest_.Word(SimulatedGuest::kReqProd).store(1000);
   guest_.Notify();
   ASSERT_TRUE(Await([&] { return faults_ == 1; }));
-  EXPECT_EQ(fault_, RingFault::kOverflow);
+  EXPECT_STREQ(fault_, Describe(RingFault::kOverflow));
   service_.Release();
   EXPECT_EQ(Reply(), 0);
   pool_->Stop();

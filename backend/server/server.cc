@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -24,8 +25,8 @@
 #include "backend/server/service.h"
 #include "backend/server/settings.h"
 #include "backend/server/system_call_filter.h"
-#include "backend/transport_virtfs/event_channel.h"
-#include "backend/transport_virtfs/xen_libraries.h"
+#include "backend/transport/event_channel.h"
+#include "backend/transport/xen_libraries.h"
 #include "fsops/host/credentials.h"
 #include "fsops/host/export.h"
 #include "fsops/session/session.h"
@@ -66,7 +67,7 @@ class Server {
  private:
   absl::Status Start(const link::Start& start, UniqueFd root);
   absl::Status Connect(const link::Connect& connect);
-  void OnRingFault(RingFault fault);
+  void OnRingFault(const char* fault);
 
   // The next message; none: the keeper is gone, or wants us to stop.
   std::optional<link::Packet> Next();
@@ -75,6 +76,7 @@ class Server {
   link::BrokerClient keeper_;
   link::Start start_;
   PoolOptions pool_options_;
+  SessionOptions session_options_;
   GrantHandle grants_;
   EventChannel events_;
   std::unique_ptr<host::Export> tree_;
@@ -112,8 +114,8 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
     return absl::ResourceExhaustedError("a server may open too few files: raise RLIMIT_NOFILE of xen-virtfsd");
   }
   pool_options_ = settings->pool;
-  SessionOptions session_options = settings->session;
-  session_options.longest_block = LongestBlock();
+  session_options_ = settings->session;
+  session_options_.longest_block = LongestBlock();
   grants_.handle = xengnttab_open(nullptr, 0);
   if (grants_.handle == nullptr) return absl::ErrnoToStatus(errno, "cannot open gntdev");
   if (!events_.Open(start.domid)) return absl::ErrnoToStatus(errno, "cannot open evtchn for the guest");
@@ -126,28 +128,28 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root) {
   auto tree = host::Export::Make(std::move(root), *std::move(proc_self_fd), keeper_, settings->tree);
   if (!tree.ok()) return absl::ErrnoToStatus(tree.error().value(), "cannot use the exported directory");
   tree_ = *std::move(tree);
-  if (lockdown->powers == Powers::kOfUsers) session_options.users = &keeper_;
-  session_options.on_foreign_device = [start] {
+  if (lockdown->powers == Powers::kOfUsers) session_options_.users = &keeper_;
+  session_options_.on_foreign_device = [start] {
     Log(LogLevel::kWarning, absl::StrCat("domain ", start.domid, " share ", start.devid),
         "other file systems are mounted inside the share, so files may have the same numbers: write multidevs=remap");
   };
-  session_ = std::make_unique<Session>(*tree_, session_options);
-  service_ = std::make_unique<SessionService>(*session_);
   return kFilterIsPossible ? ForbidOtherSystemCalls() : absl::OkStatus();
 }
 
 absl::Status Server::Connect(const link::Connect& connect) {
-  auto connection = Connection::Open(start_, connect, pool_options_, grants_.handle, events_, *service_,
-                                     [this](RingFault fault) { OnRingFault(fault); });
+  auto connection = Connection::Open(start_, connect, grants_.handle, events_);
   if (!connection.ok()) return connection.status();
+  session_options_.max_msize = std::min(session_options_.max_msize, (*connection)->max_message());
+  session_ = std::make_unique<Session>(*tree_, session_options_);
+  service_ = std::make_unique<SessionService>(*session_);
   connection_ = *std::move(connection);
-  return absl::OkStatus();
+  return connection_->Serve(*service_, pool_options_, [this](const char* fault) { OnRingFault(fault); });
 }
 
 // On one of the serving threads.
-void Server::OnRingFault(RingFault fault) {
+void Server::OnRingFault(const char* fault) {
   ring_failed_ = true;
-  TellFault(Describe(fault));
+  TellFault(fault);
   // Run, waiting for the next message, is to go on.
   shutdown(link_fd_, SHUT_RD);
 }

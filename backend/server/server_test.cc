@@ -19,7 +19,7 @@
 #include <set>
 
 #include "backend/link/channel.h"
-#include "backend/transport_virtfs/guest_copy.h"
+#include "backend/transport/guest_copy.h"
 #include "backend/transport_virtfs/simulated_guest.h"
 #include "protocol/codec.h"
 #include "xensim/report.h"
@@ -75,7 +75,7 @@ class ServerTest : public testing::TestWithParam<bool> {
     Expect<link::Locked>();
   }
   link::Connect Ring() const {
-    link::Connect connect{.event_channel = guest_.port(), .version = 1, .feature_persistent = GetParam() ? 1U : 0U};
+    link::Connect connect{.event_channels = {guest_.port()}, .version = 1, .feature_persistent = GetParam() ? 1U : 0U};
     connect.ring_refs[0] = guest_.ring_ref();
     return connect;
   }
@@ -286,7 +286,7 @@ TEST_P(ServerTest, AGuestsBadNumbersAreNamed) {
 TEST_P(ServerTest, ABadPortIsNamed) {
   Start();
   link::Connect connect = Ring();
-  connect.event_channel = 999;
+  connect.event_channels[0] = 999;
   ASSERT_TRUE(link::Send(link_.get(), connect).ok());
   EXPECT_NE(Expect<link::Fault>().sentence().find("cannot bind"), std::string::npos);
   EXPECT_EQ(ExitStatus(), 1 << 8);

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "backend/transport_virtfs/xen_libraries.h"
+#include "backend/transport/xen_libraries.h"
 
 namespace virtfs::backend {
 

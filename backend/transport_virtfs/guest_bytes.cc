@@ -7,8 +7,8 @@
 #include <cstring>
 #include <utility>
 
-#include "backend/transport_virtfs/guest_copy.h"
-#include "backend/transport_virtfs/xen_libraries.h"
+#include "backend/transport/guest_copy.h"
+#include "backend/transport/xen_libraries.h"
 
 namespace virtfs::backend {
 namespace {

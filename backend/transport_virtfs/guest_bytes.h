@@ -23,7 +23,7 @@
 #include <span>
 #include <vector>
 
-#include "backend/transport_virtfs/buffer_pool.h"
+#include "backend/transport/buffer_pool.h"
 #include "backend/transport_virtfs/chain.h"
 #include "backend/transport_virtfs/grant_mappings.h"
 #include "base/payload.h"

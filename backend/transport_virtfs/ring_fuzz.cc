@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "backend/transport_virtfs/simulated_guest.h"
-#include "backend/transport_virtfs/transport.h"
+#include "backend/transport_virtfs/virtfs_transport.h"
 #include "protocol/codec.h"
 
 namespace virtfs::backend {
@@ -49,7 +49,7 @@ class Input {
   size_t left_;
 };
 
-void Check(const Request& request, uint32_t taken) {
+void Check(const ChainRequest& request, uint32_t taken) {
   const Chain& chain = request.chain;
   Require(!chain.read.empty() && !chain.write.empty(), "both halves are there");
   Require(chain.read.size() + chain.write.size() == request.ids.size() && request.ids.size() <= kMaxChain,
@@ -90,8 +90,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Ring ring(guest.ring(), 0, kMaxChain);
   {
     GuestBytes bytes(guest.backend_grants(), SimulatedGuest::kDomid, way, kMaxReply, 8);
-    Transport transport(ring, bytes, events, (mode & 4) != 0);
-    std::vector<Request*> requests;
+    VirtfsTransport transport(ring, bytes, events, (mode & 4) != 0);
+    std::vector<ChainRequest*> requests;
     uint32_t answered = 0;
     for (bool more = true; more;) {
       Request* request = nullptr;
@@ -105,10 +105,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           break;
         case Transport::Taken::kAnswered:
           break;
+        case Transport::Taken::kSent:
+          Require(false, "no reply waits for room");
+          break;
         case Transport::Taken::kRequest:
           if (transport.Fetch(*request)) {
-            Check(*request, published);
-            requests.push_back(request);
+            requests.push_back(static_cast<ChainRequest*>(request));
+            Check(*requests.back(), published);
           } else {
             transport.Recycle(*request);
           }
@@ -117,13 +120,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     while (!requests.empty()) {
       const auto at = (mode & 8) != 0 ? requests.end() - 1 : requests.begin();
-      Request* request = *at;
+      ChainRequest* request = *at;
       requests.erase(at);
       const auto slots = static_cast<uint32_t>(request->ids.size());
       memset(request->scratch.data(), 0x55, request->scratch.size());
       request->head_size = (mode & 16) != 0 ? static_cast<uint32_t>(request->scratch.size()) : 11;
       const uint32_t before = guest.Word(SimulatedGuest::kRspProd).load();
-      transport.Answer(*request);
+      Require(transport.Answer(*request), "a chain has its own room");
       Require(guest.Word(SimulatedGuest::kRspProd).load() - before == slots, "a response for each slot");
       transport.Recycle(*request);
       ++answered;

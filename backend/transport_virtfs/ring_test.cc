@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "backend/transport_virtfs/guest_copy.h"
+#include "backend/transport/guest_copy.h"
 
 namespace virtfs::backend {
 namespace {

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <filesystem>
 
-#include "backend/transport_virtfs/guest_copy.h"
-#include "backend/transport_virtfs/xen_libraries.h"
+#include "backend/transport/guest_copy.h"
+#include "backend/transport/xen_libraries.h"
 #include "xensim/domains.h"
 #include "xensim/grants.h"
 

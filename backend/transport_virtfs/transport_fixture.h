@@ -11,9 +11,9 @@
 #include <span>
 #include <vector>
 
-#include "backend/transport_virtfs/guest_copy.h"
+#include "backend/transport/guest_copy.h"
 #include "backend/transport_virtfs/simulated_guest.h"
-#include "backend/transport_virtfs/transport.h"
+#include "backend/transport_virtfs/virtfs_transport.h"
 #include "protocol/codec.h"
 
 namespace virtfs {
@@ -71,7 +71,7 @@ class TransportTest : public testing::TestWithParam<WayCase> {
     ring_ = std::make_unique<Ring>(guest_.ring(), 0, kMaxChain);
     bytes_ = std::make_unique<GuestBytes>(guest_.backend_grants(), SimulatedGuest::kDomid, GetParam().way, max_reply,
                                           max_pages);
-    transport_ = std::make_unique<Transport>(*ring_, *bytes_, events_, sized);
+    transport_ = std::make_unique<VirtfsTransport>(*ring_, *bytes_, events_, sized);
   }
 
   // A message of `size` bytes, of a type that may be so long: the whole of it is its head.
@@ -146,7 +146,7 @@ class TransportTest : public testing::TestWithParam<WayCase> {
     if (!payload.empty()) host::FileIo::Write(request.room, payload);
     request.head_size = static_cast<uint32_t>(head.size());
     request.payload_size = static_cast<uint32_t>(payload.size());
-    transport_->Answer(request);
+    EXPECT_TRUE(transport_->Answer(request));
     transport_->Recycle(request);
   }
 
@@ -190,7 +190,7 @@ class TransportTest : public testing::TestWithParam<WayCase> {
   EventChannel events_;
   std::unique_ptr<Ring> ring_;
   std::unique_ptr<GuestBytes> bytes_;
-  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<VirtfsTransport> transport_;
 };
 
 }  // namespace backend

@@ -149,6 +149,7 @@
  *    B/state               "1", from then on the backend's
  *    P/path                what is exported
  *    P/security_model      passthrough | none | mapped-xattr | mapped-file
+ *    P/transport           virtfs (or 9pfs, where the device is one of those), default "virtfs"
  *    P/readonly            flag, default "0"
  *    P/max-msize           4096 .. 4194304, default 1048576
  *    P/enforce             client | server, default client
@@ -328,6 +329,7 @@
 #define XEN_VIRTFS_NODE_QUEUE                         "queue-"
 #define XEN_VIRTFS_NODE_PATH                          "path"
 #define XEN_VIRTFS_NODE_SECURITY_MODEL                "security_model"
+#define XEN_VIRTFS_NODE_TRANSPORT                     "transport"
 #define XEN_VIRTFS_NODE_READONLY                      "readonly"
 #define XEN_VIRTFS_NODE_MAX_MSIZE                     "max-msize"
 #define XEN_VIRTFS_NODE_ENFORCE                       "enforce"

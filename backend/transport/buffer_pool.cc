@@ -1,4 +1,4 @@
-#include "backend/transport_virtfs/buffer_pool.h"
+#include "backend/transport/buffer_pool.h"
 
 #include <bit>
 #include <cassert>

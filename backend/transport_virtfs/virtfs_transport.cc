@@ -1,4 +1,4 @@
-#include "backend/transport_virtfs/transport.h"
+#include "backend/transport_virtfs/virtfs_transport.h"
 
 #include "protocol/codec.h"
 
@@ -6,33 +6,22 @@ namespace virtfs::backend {
 
 static_assert(XEN_VIRTFS_MIN_REQUEST == p9::kHeaderSize && XEN_VIRTFS_MIN_CAPACITY == p9::kErrorReplySize);
 
-Transport::~Transport() {
-  for (const auto& request : requests_) {
-    bytes_.Close(request->read.window);
-    bytes_.Close(request->write.window);
-  }
+VirtfsTransport::~VirtfsTransport() {
+  requests_.ForEach([this](ChainRequest& request) {
+    bytes_.Close(request.read.window);
+    bytes_.Close(request.write.window);
+  });
 }
 
-Request& Transport::Idle() {
-  std::lock_guard lock(pool_);
-  if (idle_.empty()) {
-    idle_.reserve(requests_.size() + 1);  // Recycle allocates nothing
-    return *requests_.emplace_back(std::make_unique<Request>());
-  }
-  Request* request = idle_.back();
-  idle_.pop_back();
-  return *request;
-}
-
-void Transport::Recycle(Request& request) {
+void VirtfsTransport::Recycle(Request& recycled) {
+  ChainRequest& request = static_cast<ChainRequest&>(recycled);
   request.read.buffer.Reset();
   request.write.buffer.Reset();
-  std::lock_guard lock(pool_);
-  idle_.push_back(&request);
+  requests_.Put(request);
 }
 
-Transport::Taken Transport::Take(Request*& taken) {
-  Request& request = Idle();
+Transport::Taken VirtfsTransport::Take(Request*& taken) {
+  ChainRequest& request = requests_.Get();
   switch (ring_.Take(request.slots)) {
     case Ring::Taken::kNothing:
       Recycle(request);
@@ -69,7 +58,8 @@ Transport::Taken Transport::Take(Request*& taken) {
   return Taken::kAnswered;
 }
 
-bool Transport::Fetch(Request& request) {
+bool VirtfsTransport::Fetch(Request& fetched) {
+  ChainRequest& request = static_cast<ChainRequest&>(fetched);
   const uint32_t head = p9::HeadSize(request.type, request.size);
   if (!bytes_.Fetch(request.read, head, request.size, request.data) ||
       !bytes_.OpenWrite(request.chain.write, request.chain.capacity, request.write, request.room)) {
@@ -87,12 +77,14 @@ bool Transport::Fetch(Request& request) {
   return true;
 }
 
-void Transport::Answer(Request& request) {
+bool VirtfsTransport::Answer(Request& answered) {
+  ChainRequest& request = static_cast<ChainRequest&>(answered);
   const bool delivered = bytes_.Deliver(request.write, request.head_size, request.payload_size);
   Respond(request, delivered ? XEN_VIRTFS_STATUS_OKAY : XEN_VIRTFS_STATUS_BAD_GREF);
+  return true;
 }
 
-void Transport::Respond(Request& request, int16_t status) {
+void VirtfsTransport::Respond(ChainRequest& request, int16_t status) {
   bytes_.Close(request.read.window);
   bytes_.Close(request.write.window);
   bool notify;

@@ -1,4 +1,4 @@
-#include "backend/transport_virtfs/guest_copy.h"
+#include "backend/transport/guest_copy.h"
 
 #include <atomic>
 #include <cstring>
