@@ -80,7 +80,9 @@ Result<p9::Rgetlock> Operations::Do(const p9::Tgetlock& request, Context& contex
   if (!bytes.ok()) return bytes.error();
   const Result<LockOwner> owner = ParseOwner(request.proc_id, request.client_id);
   if (!owner.ok()) return owner.error();
-  const Result<LockType> type = ParseType(request.type);
+  // Linux asks for what its process asked only after it has overwritten that with "unlock". Whatever is held is named
+  // then: a process that wanted to read sees by the type that it may.
+  const Result<LockType> type = ParseType(request.type == p9::kLockUnlock ? p9::kLockWrite : request.type);
   if (!type.ok()) return type.error();
   Result<std::optional<Locks::Holder>> holder = locks_.Test(*(*found)->opened->file, *owner, *type, *bytes);
   if (!holder.ok()) return holder.error();

@@ -215,6 +215,19 @@ TEST_F(SessionLocksTest, GetlockNamesTheHolder) {
   EXPECT_EQ(to_end->length, 0u);
 }
 
+// What Linux's client sends, whatever its process asked (SQLite then failed with "disk I/O error").
+TEST_F(SessionLocksTest, GetlockOfTypeUnlockNamesAnyHolder) {
+  const auto free = locker_.Get(1, p9::kLockUnlock, 7, 8, 9);
+  ASSERT_TRUE(free.ok());
+  EXPECT_EQ(free->type, p9::kLockUnlock);
+  EXPECT_EQ(Locker(client_, "other").Read(1, 5, 10, 77), p9::kLockSuccess);
+  const auto held = locker_.Get(2, p9::kLockUnlock, 0, 100, 9);
+  ASSERT_TRUE(held.ok());
+  EXPECT_EQ(*held,
+            (p9::Rgetlock{.type = p9::kLockRead, .start = 5, .length = 10, .proc_id = 77, .client_id = "other"}));
+  EXPECT_EQ(Locker(client_, "other").Get(2, p9::kLockUnlock, 0, 100, 77)->type, p9::kLockUnlock) << "its own";
+}
+
 TEST_F(SessionLocksTest, ProcessesOfTheHostConflict) {
   int ready[2], end[2];
   ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
