@@ -271,6 +271,7 @@ void Relay::TakeAnswers() {
 void Relay::FollowLink() {
   if (failing_ && in_flight_ == 0 &&
       std::none_of(output_.begin(), output_.end(), [](const Call* call) { return call->ring.lent(); })) {
+    options_.log(absl::StrCat("the backend has ended the connection: ", ring_->fault()));
     failing_ = false;
     ring_ = nullptr;
     hold_until_ = steady_clock::now() + options_.patience;
@@ -281,6 +282,9 @@ void Relay::FollowLink() {
   if (ring_ == nullptr) return;
   ++statistics_.reconnections;
   if (session_ && !link_.session_goes_on()) lost_ = true;
+  options_.log(lost_ ? "the backend is back without the session: what its client has open answers EIO until it mounts "
+                       "or connects anew"
+                     : "the backend is back");
   if (session_ && !lost_) ClunkDoubtful();
   // One that an earlier stream left.
   if (!session_ && link_.session_goes_on()) EndSession();

@@ -25,10 +25,12 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -46,6 +48,8 @@ struct RelayOptions {
   uint32_t max_msize = XEN_VIRTFS_MAX_MSIZE;
   // For how long requests wait for the backend to come back before they are answered EIO.
   std::chrono::milliseconds patience{10'000};
+  // Told when the backend goes and comes back: a sentence.
+  std::function<void(const std::string& sentence)> log = [](const std::string& /*sentence*/) {};
 };
 
 struct RelayStatistics {
