@@ -27,6 +27,8 @@ using xenstore::State;
 constexpr char kDevices[] = "device/" XEN_VIRTFS_DEVICE_TYPE;
 // For the replies to requests in flight when the device is to close.
 constexpr milliseconds kDrainTime(5'000);
+// How often to look whether the backend still lives meanwhile.
+constexpr milliseconds kDrainStep(20);
 // Another process that uses the share may end without a change in xenstore.
 constexpr milliseconds kLockRetry(100);
 
@@ -248,7 +250,7 @@ void Device::Follow() {
     if (!closing && (stopped || failed || backend == State::kClosing)) {
       ring_->Shut();
       // Unanswered requests fail; their pages stay where they are until the backend is Closed.
-      if (!ring_->WaitIdle(steady_clock::now() + kDrainTime)) ring_->Fail("it did not answer in time to close");
+      if (!Drain()) ring_->Fail("it did not answer in time to close");
       static_cast<void>(WriteState(State::kClosing));
       closing = true;
       give_up = steady_clock::now() + options_.timeout;
@@ -260,6 +262,16 @@ void Device::Follow() {
     // Once it is closing, stop and failure are no news, and stay readable.
     AwaitChange(give_up, closing ? Also::kNothing : Also::kStopAndFailure);
   }
+}
+
+// Waits for the replies to what is in flight; not if the backend is Closed, since then none comes any more.
+bool Device::Drain() {
+  const Deadline give_up = steady_clock::now() + kDrainTime;
+  while (!ring_->WaitIdle(std::min<Deadline>(give_up, steady_clock::now() + kDrainStep))) {
+    const State backend = BackendState();
+    if (backend == State::kClosed || backend == State::kUnknown || steady_clock::now() >= give_up) return false;
+  }
+  return true;
 }
 
 void Device::EndConnection(State backend) {

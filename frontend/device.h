@@ -81,6 +81,7 @@ class Device {
   absl::Status WriteNodes();
   bool LockShare();
   void Follow();
+  bool Drain();
   void EndConnection(xenstore::State backend);
 
   Result<std::string> ReadBackend(const char* node) { return store_->Read(backend_dir_ + "/" + node); }
