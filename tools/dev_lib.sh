@@ -16,6 +16,13 @@ TEST_PACKAGES+=(qemu-system-x86 qemu-system-common libaio1 libbpf1 libcapstone4 
   libfuse3-3 libglib2.0-0 libgmp10 libgnutls30 libhogweed6 libibverbs1 libidn2-0 libjpeg62-turbo libkmod2 libndctl6 libnettle8 libnl-3-200
   libnl-route-3-200 libnuma1 libp11-kit0 libpixman-1-0 libpmem1 libpng16-16 librdmacm1 libsasl2-2 libseccomp2 libslirp0
   libssl3 libtasn1-6 libunistring2 liburing2 libvdeplug2)
+# User-mode Linux and what runs in it, with the libraries that a small Debian lacks (tests/linux).
+TEST_PACKAGES+=(user-mode-linux busybox-static e2fsprogs libext2fs2 libss2 libcom-err2 openssl git libpcre2-8-0 make sqlite3
+  libsqlite3-0 libreadline8 rsync libpopt0 libxxhash0 liblz4-1 dbench fio libgfapi0 libglusterfs0 libgfrpc0 libgfxdr0
+  libnbd0 libpmemblk1 librados2 librbd1 libboost-iostreams1.74.0 libboost-thread1.74.0 libfmt9 libcryptsetup12 libargon2-1
+  libdevmapper1.02.1 libjson-c5 libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libkeyutils1 libtirpc3 libxml2
+  libicu72 stress-ng libapparmor1 libbsd0 libmd0 libegl1 libgles2 libglvnd0 libgbm1 libdrm2 libwayland-server0 libexpat1
+  libipsec-mb1 libjudydebian1 libsctp1)
 
 # Installs those of the named packages that are not there yet.
 install_packages() {

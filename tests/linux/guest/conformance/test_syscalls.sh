@@ -1,0 +1,17 @@
+#!/bin/bash
+# libfuse's test/test_syscalls: DIR holds the program. A case is NUMBER-NAME; its text what it said.
+. /virtfs/guest/functions.sh
+timeout 600 "$SUITE_DIR/test_syscalls" "$PWD" >log 2>&1 || :
+awk '
+  match($0, /\[[^]]*\]/) {
+    name = substr($0, RSTART + 1, RLENGTH - 2); gsub(/[ \t]+/, "_", name)
+    number = $0; sub(/^\+ *[0-9.]+s */, "", number); number += 0
+    text = substr($0, RSTART + RLENGTH + 1)
+    if (text == "START") { if (!(number in names)) order[++count] = number; names[number] = name }
+    else if (text == "OK") result[number] = "passed"
+    else if (number in names) { result[number] = "failed"; said[number] = said[number] text "; " }
+    else { order[++count] = number; names[number] = name; result[number] = "failed"; said[number] = text }
+  }
+  END { for (i = 1; i <= count; ++i) { n = order[i]; print n "-" names[n] "\t" (result[n] ? result[n] : "failed") "\t" said[n] } }
+' log
+cat log >&2
