@@ -17,7 +17,7 @@
 #include <string_view>
 
 #include "frontend/relay/address.h"
-#include "frontend/relay/link.h"
+#include "frontend/relay/device_link.h"
 #include "frontend/relay/relay.h"
 #include "xen/io/virtfs.h"
 

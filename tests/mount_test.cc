@@ -11,8 +11,8 @@
 #include <sstream>
 
 #include "frontend/mount/mount_share.h"
+#include "frontend/relay/stream_client.h"
 #include "tests/client_fixture.h"
-#include "tests/stream_client.h"
 
 namespace virtfs {
 namespace {

@@ -4,8 +4,8 @@
 #include <numeric>
 #include <set>
 
+#include "frontend/relay/stream_client.h"
 #include "tests/client_fixture.h"
-#include "tests/stream_client.h"
 
 namespace virtfs {
 namespace {

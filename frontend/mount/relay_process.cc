@@ -19,7 +19,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "frontend/relay/link.h"
+#include "frontend/relay/device_link.h"
 #include "frontend/relay/relay.h"
 
 // Linux 5.6, newer than libc's header.

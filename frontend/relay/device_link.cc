@@ -1,4 +1,4 @@
-#include "frontend/relay/link.h"
+#include "frontend/relay/device_link.h"
 
 #include <sys/eventfd.h>
 
