@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# clang-tidy on one file of compile_commands.json. A clean verdict is kept by content, so that a second run is quick.
+# clang-tidy on one file of compile_commands.json, whose name is shown as progress. A clean verdict is kept by content,
+# so that a second run is quick.
 set -uo pipefail
 file=$1
 cache=${XEN_VIRTFS_CACHE:-$HOME/.cache/xen-virtfs}/tidy
@@ -9,6 +10,7 @@ headers=$(clang++ -std=c++20 -MM -MG -I. -Iinclude "$file" 2>/dev/null | tr -s '
 key=$({ cat "$file" .clang-tidy; for header in $headers; do [ ! -f "$header" ] || cat "$header"; done; } | sha256sum)
 key=${key%% *}
 [ -e "$cache/$key" ] && exit 0
+echo "clang-tidy $file" >&2
 if output=$(clang-tidy --quiet -p . "$file" 2>/dev/null) && [ -z "$output" ]; then
   touch "$cache/$key"
 else
