@@ -22,6 +22,8 @@ namespace {
 
 constexpr uint32_t kMsize = 512 * 1024 + 24;
 constexpr uint32_t kLargeRead = 512 * 1024;
+// What a reply can carry on the largest 9pfs ring, at the msize that Linux has there (512 KiB), in whole pages.
+constexpr uint32_t kLargestNinepfsRead = 508 * 1024;
 constexpr uint64_t kFileSize = 64 << 20;
 
 [[noreturn]] void Die(const std::string& what) {
@@ -29,18 +31,24 @@ constexpr uint64_t kFileSize = 64 << 20;
   std::exit(1);
 }
 
-// A connection to the share "bench", which holds the file "file"; `poll` false: every wait sleeps at once.
+enum class Way { kPersistent, kPersistentBlocking, kCopy, kNinepfs, kNinepfsBlocking };
+
+// A connection to the share "bench", or to the same directory as a 9pfs device, "bench9"; it holds the file "file".
+// Blocking: every wait sleeps at once.
 class Guest {
  public:
-  Guest(bool persistent, bool poll) {
+  explicit Guest(Way way) {
+    const bool is_9pfs = way == Way::kNinepfs || way == Way::kNinepfsBlocking;
     DeviceOptions options;
-    options.tag = "bench";
-    options.persistent = persistent;
-    if (!poll) options.max_poll = std::chrono::microseconds(0);
+    options.tag = is_9pfs ? "bench9" : "bench";
+    options.ninepfs = is_9pfs;
+    options.ninepfs_order = 9;
+    options.persistent = way != Way::kCopy;
+    if (way == Way::kPersistentBlocking || way == Way::kNinepfsBlocking) options.max_poll = {};
     auto device = Device::Connect(options);
     if (!device.ok()) Die(std::string(device.status().message()));
     device_ = *std::move(device);
-    client_ = std::make_unique<P9Client>(device_->ring(), std::chrono::seconds(30));
+    client_ = std::make_unique<P9Client>(device_->channel(), std::chrono::seconds(30));
     if (!client_->Version(kMsize).ok()) Die("Tversion failed");
     auto root = client_->Attach();
     if (!root.ok()) Die("Tattach failed");
@@ -67,14 +75,12 @@ std::unique_ptr<Guest>& Current() {
   return guest;
 }
 
-enum class Way { kPersistent, kPersistentBlocking, kCopy };
-
 Guest& Connect(Way way) {
   static Way current;
   std::unique_ptr<Guest>& guest = Current();
   if (guest == nullptr || current != way) {
     guest.reset();
-    guest = std::make_unique<Guest>(way != Way::kCopy, way != Way::kPersistentBlocking);
+    guest = std::make_unique<Guest>(way);
     current = way;
   }
   return *guest;
@@ -177,6 +183,16 @@ void Register() {
   // 512 KiB take 128 slots and more: a one-page ring holds no second one.
   add("read/512K/depth:1", [](auto& state) { Read(state, Way::kPersistent, 1, kLargeRead); });
   add("read/128K/depth:4", [](auto& state) { Read(state, Way::kPersistent, 4, 128 * 1024); });
+  add("read/64K/depth:1", [](auto& state) { Read(state, Way::kPersistent, 1, 64 * 1024); });
+  add("read/508K/depth:1", [](auto& state) { Read(state, Way::kPersistent, 1, kLargestNinepfsRead); });
+  add("getattr/depth:1/blocking/9pfs", [](auto& state) { Getattr(state, Way::kNinepfsBlocking, 1); });
+  add("getattr/depth:1/9pfs", [](auto& state) { Getattr(state, Way::kNinepfs, 1); });
+  add("getattr/depth:16/9pfs", [](auto& state) { Getattr(state, Way::kNinepfs, 16); });
+  add("read/4K/depth:1/9pfs", [](auto& state) { Read(state, Way::kNinepfs, 1, 4096); });
+  add("read/4K/depth:16/9pfs", [](auto& state) { Read(state, Way::kNinepfs, 16, 4096); });
+  add("read/64K/depth:1/9pfs", [](auto& state) { Read(state, Way::kNinepfs, 1, 64 * 1024); });
+  add("read/128K/depth:4/9pfs", [](auto& state) { Read(state, Way::kNinepfs, 4, 128 * 1024); });
+  add("read/508K/depth:1/9pfs", [](auto& state) { Read(state, Way::kNinepfs, 1, kLargestNinepfsRead); });
   add("read/4K/depth:16/grant_copy", [](auto& state) { Read(state, Way::kCopy, 16, 4096); });
   add("read/512K/depth:1/grant_copy", [](auto& state) { Read(state, Way::kCopy, 1, kLargeRead); });
 }

@@ -22,9 +22,11 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+using xenstore::DeviceType;
 using xenstore::State;
 
-constexpr char kDevices[] = "device/" XEN_VIRTFS_DEVICE_TYPE;
+std::string DevicesOf(xenstore::DeviceType type) { return absl::StrCat("device/", xenstore::NameOf(type)); }
+constexpr uint32_t kMaxNinepfsRings = 8, kMaxNinepfsOrder = 9;
 // For the replies to requests in flight when the device is to close.
 constexpr milliseconds kDrainTime(5'000);
 // How often to look whether the backend still lives meanwhile.
@@ -59,29 +61,20 @@ Device::Device(DeviceOptions options, std::unique_ptr<xenstore::Store> store, Un
 Device::~Device() {
   static_cast<void>(Close());
   // Pages that a backend may still write to must stay granted; the kernel takes them back when the process ends.
-  if (!pages_are_ours_) static_cast<void>(ring_.release());
+  if (!pages_are_ours_) static_cast<void>(channel_.release());
 }
 
 absl::Status Device::FindByTag(Deadline deadline) {
-  if (!store_->Watch(kDevices, "devices").ok()) return absl::UnavailableError("cannot watch xenstore");
+  std::vector<DeviceType> types = {DeviceType::kVirtfs};
+  if (options_.ninepfs) types.push_back(DeviceType::kNinepfs);
+  for (const DeviceType type : types) {
+    if (!store_->Watch(DevicesOf(type), "devices").ok()) return absl::UnavailableError("cannot watch xenstore");
+  }
   for (;;) {
     std::vector<std::string> tags;
-    const Result<std::vector<std::string>> devices = store_->List(kDevices);
-    for (const std::string& devid : devices.ok() ? *devices : std::vector<std::string>()) {
-      const std::string dir = absl::StrCat(kDevices, "/", devid);
-      const Result<std::string> tag = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_TAG));
-      if (!tag.ok()) continue;
-      tags.push_back(*tag);
-      const Result<std::string> backend = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND));
-      const Result<std::string> id = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND_ID));
-      const std::optional<uint32_t> number = id.ok() ? xenstore::ParseNumber(*id, 0, 0x7fef) : std::nullopt;
-      // The state comes last: without it the toolstack has not finished.
-      if (*tag != options_.tag || !backend.ok() || !number || !store_->Exists(dir + "/" XEN_VIRTFS_NODE_STATE))
-        continue;
-      frontend_dir_ = dir;
-      backend_dir_ = *backend;
-      backend_id_ = *number;
-      store_->Unwatch(kDevices, "devices");
+    const bool found = std::any_of(types.begin(), types.end(), [&](DeviceType type) { return FindAmong(type, tags); });
+    if (found) {
+      for (const DeviceType type : types) store_->Unwatch(DevicesOf(type), "devices");
       if (!store_->Watch(backend_dir_ + "/" XEN_VIRTFS_NODE_STATE, "backend").ok()) {
         return absl::UnavailableError("cannot watch the backend's state");
       }
@@ -96,11 +89,33 @@ absl::Status Device::FindByTag(Deadline deadline) {
   }
 }
 
+// The device of that type that has the tag; else adds the tags that there are to `tags`.
+bool Device::FindAmong(DeviceType type, std::vector<std::string>& tags) {
+  const Result<std::vector<std::string>> devices = store_->List(DevicesOf(type));
+  for (const std::string& devid : devices.ok() ? *devices : std::vector<std::string>()) {
+    const std::string dir = absl::StrCat(DevicesOf(type), "/", devid);
+    const Result<std::string> tag = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_TAG));
+    if (!tag.ok()) continue;
+    tags.push_back(*tag);
+    const Result<std::string> backend = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND));
+    const Result<std::string> id = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND_ID));
+    const std::optional<uint32_t> number = id.ok() ? xenstore::ParseNumber(*id, 0, 0x7fef) : std::nullopt;
+    // The state comes last: without it the toolstack has not finished.
+    if (*tag != options_.tag || !backend.ok() || !number || !store_->Exists(dir + "/" XEN_VIRTFS_NODE_STATE)) continue;
+    type_ = type;
+    frontend_dir_ = dir;
+    backend_dir_ = *backend;
+    backend_id_ = *number;
+    return true;
+  }
+  return false;
+}
+
 // Makes a connection out of none.
 absl::Status Device::ConnectBy(Deadline deadline) {
   for (;;) {
     absl::Status status = PrepareToConnect(deadline);
-    if (status.ok()) status = CreateRing();
+    if (status.ok()) status = CreateChannel();
     if (status.ok()) {
       pages_are_ours_ = false;
       status = WriteNodes();
@@ -112,10 +127,12 @@ absl::Status Device::ConnectBy(Deadline deadline) {
       state = BackendState();
     }
     if (state == State::kConnected) {
-      const Result<std::string> id = ReadBackend(XEN_VIRTFS_NODE_SESSION_ID);
-      if (!id.ok()) return absl::UnavailableError("the backend published no session-id");
-      session_goes_on_ = !session_id_.empty() && session_id_ == *id;
-      session_id_ = *id;
+      if (type_ == DeviceType::kVirtfs) {
+        const Result<std::string> id = ReadBackend(XEN_VIRTFS_NODE_SESSION_ID);
+        if (!id.ok()) return absl::UnavailableError("the backend published no session-id");
+        session_goes_on_ = !session_id_.empty() && session_id_ == *id;
+        session_id_ = *id;
+      }
       if (!LockShare()) return absl::AbortedError("another process of this guest took the share");
       if (!WriteState(State::kConnected).ok()) return absl::AbortedError("the share was detached");
       follower_ = std::thread(&Device::Follow, this);
@@ -159,7 +176,8 @@ absl::Status Device::PrepareToConnect(Deadline deadline) {
 
 // Takes the lock of the session that the backend has published; true if it is ours.
 bool Device::LockShare() {
-  const Result<std::string> id = ReadBackend(XEN_VIRTFS_NODE_SESSION_ID);
+  const Result<std::string> id =
+      type_ == DeviceType::kVirtfs ? ReadBackend(XEN_VIRTFS_NODE_SESSION_ID) : Result<std::string>(backend_dir_);
   if (!id.ok()) return true;  // The backend has not begun: there is nothing to lock.
   if (lock_.ok() && locked_id_ == *id) return true;
   sockaddr_un address = {};
@@ -184,6 +202,34 @@ absl::StatusOr<uint32_t> Device::ReadOffer(const char* node, uint32_t min, uint3
   return *number;
 }
 
+absl::Status Device::CreateChannel() {
+  nodes_.clear();
+  absl::Status created = type_ == DeviceType::kVirtfs ? CreateRing() : CreateNinepfs();
+  nodes_.emplace_back(XEN_VIRTFS_NODE_STATE, absl::StrCat(static_cast<uint32_t>(State::kInitialised)));
+  return created;
+}
+
+absl::Status Device::CreateNinepfs() {
+  const absl::StatusOr<uint32_t> rings = ReadOffer("max-rings", 1, UINT32_MAX, std::nullopt);
+  if (!rings.ok()) return rings.status();
+  const absl::StatusOr<uint32_t> order = ReadOffer("max-ring-page-order", 1, UINT32_MAX, std::nullopt);
+  if (!order.ok()) return order.status();
+  NinepfsOptions options;
+  options.backend = backend_id_;
+  options.rings = std::min({options_.ninepfs_rings, *rings, kMaxNinepfsRings});
+  options.order = std::min({options_.ninepfs_order, *order, kMaxNinepfsOrder});
+  options.max_poll = options_.max_poll;
+  absl::StatusOr<std::unique_ptr<NinepfsClient>> client = NinepfsClient::Create(options);
+  if (!client.ok()) return client.status();
+  nodes_ = {{"version", "1"}, {"num-rings", absl::StrCat((*client)->rings())}};
+  for (uint32_t i = 0; i < (*client)->rings(); ++i) {
+    nodes_.emplace_back(absl::StrCat("ring-ref", i), absl::StrCat((*client)->ring_ref(i)));
+    nodes_.emplace_back(absl::StrCat("event-channel-", i), absl::StrCat((*client)->event_channel(i)));
+  }
+  channel_ = *std::move(client);
+  return absl::OkStatus();
+}
+
 absl::Status Device::CreateRing() {
   const Result<std::string> versions = ReadBackend(XEN_VIRTFS_NODE_VERSIONS);
   const std::string list = versions.ok() ? absl::StrCat(",", *versions, ",") : "";
@@ -203,19 +249,15 @@ absl::Status Device::CreateRing() {
   options.max_poll = options_.max_poll;
   absl::StatusOr<std::unique_ptr<RingClient>> ring = RingClient::Create(options);
   if (!ring.ok()) return ring.status();
-  ring_ = *std::move(ring);
+  nodes_ = {{XEN_VIRTFS_NODE_VERSION, XEN_VIRTFS_VERSION},
+            {XEN_VIRTFS_NODE_RING_REF, absl::StrCat((*ring)->ring_ref())},
+            {XEN_VIRTFS_NODE_EVENT_CHANNEL, absl::StrCat((*ring)->event_channel())},
+            {XEN_VIRTFS_NODE_FEATURE_PERSISTENT, (*ring)->persistent() ? "1" : "0"}};
+  channel_ = *std::move(ring);
   return absl::OkStatus();
 }
 
 absl::Status Device::WriteNodes() {
-  const bool persistent = ring_->persistent();
-  const std::pair<const char*, std::string> nodes[] = {
-      {XEN_VIRTFS_NODE_VERSION, XEN_VIRTFS_VERSION},
-      {XEN_VIRTFS_NODE_RING_REF, absl::StrCat(ring_->ring_ref())},
-      {XEN_VIRTFS_NODE_EVENT_CHANNEL, absl::StrCat(ring_->event_channel())},
-      {XEN_VIRTFS_NODE_FEATURE_PERSISTENT, persistent ? "1" : "0"},
-      {XEN_VIRTFS_NODE_STATE, absl::StrCat(static_cast<uint32_t>(State::kInitialised))},
-  };
   // A former frontend's, which would say otherwise.
   const char* const stale[] = {XEN_VIRTFS_NODE_RING_PAGE_ORDER, XEN_VIRTFS_NODE_MULTI_QUEUE_NUM_QUEUES};
   const Result<void> written = store_->Transact([&]() -> Result<void> {
@@ -225,7 +267,7 @@ absl::Status Device::WriteNodes() {
     for (const char* node : stale) {
       if (Result<void> removed = store_->Remove(absl::StrCat(frontend_dir_, "/", node)); !removed.ok()) return removed;
     }
-    for (const auto& [node, value] : nodes) {
+    for (const auto& [node, value] : nodes_) {
       if (Result<void> set = store_->Write(absl::StrCat(frontend_dir_, "/", node), value); !set.ok()) return set;
     }
     return {};
@@ -246,17 +288,17 @@ void Device::Follow() {
     }
     pollfd stop = {stop_.get(), POLLIN, 0};
     const bool stopped = poll(&stop, 1, 0) == 1;
-    const bool failed = !ring_->fault().empty();
+    const bool failed = !channel_->fault().empty();
     if (!closing && (stopped || failed || backend == State::kClosing)) {
-      ring_->Shut();
+      channel_->Shut();
       // Unanswered requests fail; their pages stay where they are until the backend is Closed.
-      if (!Drain()) ring_->Fail("it did not answer in time to close");
+      if (!Drain()) channel_->Fail("it did not answer in time to close");
       static_cast<void>(WriteState(State::kClosing));
       closing = true;
       give_up = steady_clock::now() + options_.timeout;
     }
     if (IsPast(give_up)) {
-      ring_->Fail("it does not close");
+      channel_->Fail("it does not close");
       return;
     }
     // Once it is closing, stop and failure are no news, and stay readable.
@@ -267,7 +309,7 @@ void Device::Follow() {
 // Waits for the replies to what is in flight; not if the backend is Closed, since then none comes any more.
 bool Device::Drain() {
   const Deadline give_up = steady_clock::now() + kDrainTime;
-  while (!ring_->WaitIdle(std::min<Deadline>(give_up, steady_clock::now() + kDrainStep))) {
+  while (!channel_->WaitIdle(std::min<Deadline>(give_up, steady_clock::now() + kDrainStep))) {
     const State backend = BackendState();
     if (backend == State::kClosed || backend == State::kUnknown || steady_clock::now() >= give_up) return false;
   }
@@ -275,7 +317,7 @@ bool Device::Drain() {
 }
 
 void Device::EndConnection(State backend) {
-  ring_->Fail(absl::StrCat("it went to state ", xenstore::NameOf(backend)));
+  channel_->Fail(absl::StrCat("it went to state ", xenstore::NameOf(backend)));
   // Without xenstore, nobody can tell. In InitWait it may be mapping them just now.
   pages_are_ours_ = !store_->lost() && backend != State::kInitWait;
   static_cast<void>(WriteState(State::kClosed));
@@ -283,7 +325,7 @@ void Device::EndConnection(State backend) {
 
 absl::Status Device::Close() {
   if (!follower_.joinable()) return absl::OkStatus();
-  const std::string fault = ring_->fault();
+  const std::string fault = channel_->fault();
   eventfd_write(stop_.get(), 1);
   follower_.join();
   eventfd_t count;
@@ -297,7 +339,7 @@ absl::Status Device::Reconnect() {
   static_cast<void>(Close());
   const Deadline deadline = steady_clock::now() + options_.timeout;
   if (absl::Status status = AwaitRelease(deadline); !status.ok()) return status;
-  ring_.reset();
+  channel_.reset();
   if (!store_->Exists(frontend_dir_ + "/" XEN_VIRTFS_NODE_BACKEND)) {
     session_id_.clear();
     store_->Unwatch(backend_dir_ + "/" XEN_VIRTFS_NODE_STATE, "backend");
@@ -346,7 +388,7 @@ Result<void> Device::WriteState(State state) {
 void Device::AwaitChange(Deadline deadline, Also also) {
   pollfd fds[3] = {{store_->watch_fd(), POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
   if (also != Also::kNothing) fds[1].fd = stop_.get();
-  if (also == Also::kStopAndFailure) fds[2].fd = ring_->failed_fd();
+  if (also == Also::kStopAndFailure) fds[2].fd = channel_->failed_fd();
   int timeout = -1;
   if (deadline != Deadline::max()) {
     const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();

@@ -1,17 +1,19 @@
-// Device: a share as the guest's xenbus sees it: found by its tag, connected, closed in order, connected again.
+// Device: a share, virtfs or 9pfs, as the guest's xenbus sees it: found by its tag, connected, closed in order,
+// connected again.
 //
 // While it is connected a thread of its own follows the backend's state. When the backend wants to close, dies, or
 // breaks the rules of the ring, requests in flight are answered or fail, both ends close as docs/virtfs.md section 12.4
 // has it, and the pages are kept until the backend is Closed.
 //
 // A share belongs to one process of the guest at a time; the next waits for it. The lock is an abstract unix socket,
-// named by the session-id, which the kernel releases with the process; so a successor of a killed process gets through.
+// named by the session-id (9pfs has none: by the backend's directory), which the kernel releases with the process; so a
+// successor of a killed process gets through.
 //
 // Errors: absl::Status, a sentence for who called the command. NotFound: no such tag. DeadlineExceeded: the backend, or
 // another process of this guest, took too long.
 // Threads: one at a time; ring() and GiveUp may be used from all.
 // Trust: the backend's nodes are read against their bounds.
-// Source: docs/virtfs.md, sections 11 to 13.
+// Source: docs/virtfs.md, sections 11 to 13; docs/9pfs.md.
 #pragma once
 
 #include <atomic>
@@ -21,10 +23,14 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/unique_fd.h"
+#include "frontend/call_channel.h"
+#include "frontend/ninepfs_client.h"
 #include "frontend/ring_client.h"
 #include "xenstore/paths.h"
 #include "xenstore/store.h"
@@ -41,6 +47,10 @@ struct DeviceOptions {
   uint32_t pages = RingOptions().pages;
   // RingOptions::max_poll.
   std::chrono::microseconds max_poll = RingOptions().max_poll;
+  // Takes the tag for a 9pfs device's, too; and how it is to be connected, as far as the backend offers it.
+  bool ninepfs = false;
+  uint32_t ninepfs_rings = NinepfsOptions().rings;
+  uint32_t ninepfs_order = NinepfsOptions().order;
 };
 
 class Device {
@@ -54,7 +64,9 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   // The connection; void after Close, replaced by Reconnect.
-  RingClient& ring() { return *ring_; }
+  CallChannel& channel() { return *channel_; }
+  // The same, without DeviceOptions::ninepfs.
+  RingClient& ring() { return static_cast<RingClient&>(*channel_); }
 
   const std::string& session_id() const { return session_id_; }
   // After Reconnect: the session of the last connection goes on, so fids still stand.
@@ -73,11 +85,14 @@ class Device {
   Device(DeviceOptions options, std::unique_ptr<xenstore::Store> store, UniqueFd stop);
 
   absl::Status FindByTag(Deadline deadline);
+  bool FindAmong(xenstore::DeviceType type, std::vector<std::string>& tags);
   absl::Status ConnectBy(Deadline deadline);
   absl::Status AwaitRelease(Deadline deadline);
   bool IsPast(Deadline deadline) const;
   absl::Status PrepareToConnect(Deadline deadline);
+  absl::Status CreateChannel();
   absl::Status CreateRing();
+  absl::Status CreateNinepfs();
   absl::Status WriteNodes();
   bool LockShare();
   void Follow();
@@ -97,6 +112,7 @@ class Device {
   std::unique_ptr<xenstore::Store> store_;  // Of the following thread, while it runs.
   UniqueFd stop_;                           // Written to end that thread, or for GiveUp.
   std::atomic<bool> given_up_ = false;
+  xenstore::DeviceType type_ = xenstore::DeviceType::kVirtfs;
   std::string frontend_dir_;
   std::string backend_dir_;
   uint32_t backend_id_ = 0;
@@ -104,7 +120,9 @@ class Device {
   bool session_goes_on_ = false;
   std::string locked_id_;
   UniqueFd lock_;
-  std::unique_ptr<RingClient> ring_;
+  std::unique_ptr<CallChannel> channel_;
+  using Nodes = std::vector<std::pair<std::string, std::string>>;
+  Nodes nodes_;  // that announce it
   std::thread follower_;
   bool pages_are_ours_ = true;  // No backend can touch what was granted. The thread's, while it runs.
 };

@@ -11,28 +11,32 @@ extern "C" {
 
 namespace virtfs::frontend {
 
-absl::StatusOr<std::unique_ptr<EventChannel>> EventChannel::Create(uint32_t backend) {
+absl::StatusOr<std::unique_ptr<EventChannel>> EventChannel::Create(uint32_t backend, uint32_t count) {
   xenevtchn_handle* handle = xenevtchn_open(nullptr, 0);
   if (handle == nullptr) {
     return absl::UnavailableError(absl::StrCat(
         "cannot open the kernel's event channels (is the module xen-evtchn loaded?): ", Errno::Last().message()));
   }
-  const int port = xenevtchn_bind_unbound_port(handle, backend);
-  if (port < 0) {
-    const Errno error = Errno::Last();
-    xenevtchn_close(handle);
-    return absl::UnavailableError(
-        absl::StrCat("cannot make an event channel for domain ", backend, ": ", error.message()));
+  std::vector<uint32_t> ports;
+  while (ports.size() < count) {
+    const int port = xenevtchn_bind_unbound_port(handle, backend);
+    if (port < 0) {
+      const Errno error = Errno::Last();
+      xenevtchn_close(handle);
+      return absl::UnavailableError(
+          absl::StrCat("cannot make an event channel for domain ", backend, ": ", error.message()));
+    }
+    ports.push_back(static_cast<uint32_t>(port));
   }
   // Acknowledge must not wait when another thread's event was all there was.
   const int fd = xenevtchn_fd(handle);
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-  return std::unique_ptr<EventChannel>(new EventChannel(handle, static_cast<uint32_t>(port)));
+  return std::unique_ptr<EventChannel>(new EventChannel(handle, std::move(ports)));
 }
 
 EventChannel::~EventChannel() { xenevtchn_close(handle_); }
 
-void EventChannel::Notify() { xenevtchn_notify(handle_, port_); }
+void EventChannel::Notify(uint32_t index) { xenevtchn_notify(handle_, ports_[index]); }
 
 int EventChannel::fd() const { return xenevtchn_fd(handle_); }
 

@@ -1,4 +1,4 @@
-// EventChannel: one event channel that the backend's domain may bind.
+// EventChannel: one event channel that the backend's domain may bind, or several.
 //
 // Threads: one at a time (a libxenevtchn handle is not to be shared), but fd() may be polled beside everything.
 // Source: /usr/include/xenevtchn.h.
@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -15,15 +17,15 @@ namespace virtfs::frontend {
 
 class EventChannel {
  public:
-  static absl::StatusOr<std::unique_ptr<EventChannel>> Create(uint32_t backend);
+  static absl::StatusOr<std::unique_ptr<EventChannel>> Create(uint32_t backend, uint32_t count = 1);
   ~EventChannel();
   EventChannel(const EventChannel&) = delete;
   EventChannel& operator=(const EventChannel&) = delete;
 
-  // For the node event-channel.
-  uint32_t port() const { return port_; }
+  // For the node event-channel, or that of number `index`.
+  uint32_t port(uint32_t index = 0) const { return ports_[index]; }
 
-  void Notify();
+  void Notify(uint32_t index = 0);
 
   // Readable when an event has come.
   int fd() const;
@@ -31,10 +33,10 @@ class EventChannel {
   void Acknowledge();
 
  private:
-  EventChannel(xenevtchn_handle* handle, uint32_t port) : handle_(handle), port_(port) {}
+  EventChannel(xenevtchn_handle* handle, std::vector<uint32_t> ports) : handle_(handle), ports_(std::move(ports)) {}
 
   xenevtchn_handle* handle_;
-  uint32_t port_;
+  std::vector<uint32_t> ports_;
 };
 
 }  // namespace virtfs::frontend

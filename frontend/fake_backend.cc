@@ -70,6 +70,8 @@ uint32_t FakeBackend::granted() {
   return static_cast<uint32_t>(TheWorld().pages.size());
 }
 
+uint8_t* FakeBackend::Page(uint32_t ref) { return PageOf(ref); }
+
 FakeBackend::FakeBackend(uint32_t ring_ref, Handler handler)
     : ring_(PageOf(ring_ref)),
       handler_(std::move(handler)),

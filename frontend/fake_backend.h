@@ -40,6 +40,9 @@ class FakeBackend {
   // Pages granted now.
   static uint32_t granted();
 
+  // The page that was granted as `ref`, for tests that are the backend themselves.
+  static uint8_t* Page(uint32_t ref);
+
   // Serves the ring at `ring_ref`.
   FakeBackend(uint32_t ring_ref, Handler handler);
   ~FakeBackend();

@@ -58,7 +58,7 @@ struct P9Client::DetachedClunk {
   }
 };
 
-P9Client::P9Client(RingClient& ring, std::chrono::milliseconds reply_timeout)
+P9Client::P9Client(CallChannel& ring, std::chrono::milliseconds reply_timeout)
     : ring_(&ring), reply_timeout_(reply_timeout) {}
 
 P9Client::~P9Client() {
@@ -93,7 +93,7 @@ Result<RemoteFid> P9Client::Attach(std::string_view aname) {
   return reply.error();
 }
 
-void P9Client::Resume(RingClient& ring, bool session_goes_on) {
+void P9Client::Resume(CallChannel& ring, bool session_goes_on) {
   ring_ = &ring;
   if (!session_goes_on) return;
   std::vector<p9::Fid> fids;
@@ -218,7 +218,7 @@ Result<std::span<const uint8_t>> ExchangeBase::WaitForReply() {
 
 void ExchangeBase::Flush() {
   if (!started_) return;
-  RingClient& ring = *client_.ring_;
+  CallChannel& ring = *client_.ring_;
   if (ring.Cancel(call_)) return;
   bool answered = false;
   if (tag_ != p9::kNoTag) {

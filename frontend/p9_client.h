@@ -1,4 +1,4 @@
-// P9Client, Exchange: typed 9P2000.L over a RingClient: tags, fids, timeouts.
+// P9Client, Exchange: typed 9P2000.L over a CallChannel: tags, fids, timeouts.
 //
 //     Exchange<p9::Tread> read(client);          one request; several can be in flight
 //     read.Start({fid, offset, count}, {}, data);
@@ -27,8 +27,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "frontend/ring_client.h"
+#include "frontend/call_channel.h"
 #include "protocol/codec.h"
+#include "xen/io/virtfs.h"
 
 namespace virtfs::frontend {
 
@@ -61,7 +62,7 @@ class RemoteFid {
 class P9Client {
  public:
   // `ring` must outlive the client. A request that takes longer than `reply_timeout` is flushed.
-  P9Client(RingClient& ring, std::chrono::milliseconds reply_timeout);
+  P9Client(CallChannel& ring, std::chrono::milliseconds reply_timeout);
   ~P9Client();
   P9Client(const P9Client&) = delete;
   P9Client& operator=(const P9Client&) = delete;
@@ -81,7 +82,7 @@ class P9Client {
   // Goes on over a new connection. If the session goes on too (its session-id is the one that was known) fids stand;
   // those that were at stake when the old connection ended are clunked. Otherwise Version is to be called, and all fids
   // are dead. No exchange may be in flight.
-  void Resume(RingClient& ring, bool session_goes_on);
+  void Resume(CallChannel& ring, bool session_goes_on);
 
   // One request whose reply has no string.
   template <p9::Request T>
@@ -99,7 +100,7 @@ class P9Client {
   // Sessions that were begun on this client, for telling their fids apart.
   uint32_t session();
 
-  RingClient& ring() const { return *ring_; }
+  CallChannel& ring() const { return *ring_; }
 
  private:
   friend class ExchangeBase;
@@ -110,7 +111,7 @@ class P9Client {
   // What became of the fid is not known: not to be used before it was clunked in a session that goes on.
   void Doubt(p9::Fid fid);
 
-  RingClient* ring_;
+  CallChannel* ring_;
   const std::chrono::milliseconds reply_timeout_;
   uint32_t msize_ = p9::kMinMsize;
 

@@ -1,9 +1,6 @@
 #include "frontend/ring_client.h"
 
-#include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
@@ -18,8 +15,6 @@
 namespace virtfs::frontend {
 namespace {
 
-using std::chrono::steady_clock;
-
 constexpr size_t kPage = XEN_VIRTFS_PAGE_SIZE;
 constexpr uint32_t kReservedSlots = XEN_VIRTFS_RESERVED_SLOTS;
 // A Tflush and a Tclunk take a page each.
@@ -33,12 +28,6 @@ constexpr uint32_t kLeastSlots = 3;
 constexpr uint16_t SlotId(size_t chain, size_t position) { return static_cast<uint16_t>(chain | position << 8); }
 
 }  // namespace
-
-int PollTimeout(Deadline deadline) {
-  if (deadline == Deadline::max()) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
-  return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
-}
 
 absl::StatusOr<std::unique_ptr<RingClient>> RingClient::Create(const RingOptions& options) {
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -78,29 +67,11 @@ uint32_t RingClient::MaxMsize(uint32_t at_once) const {
 }
 
 RingClient::RingClient(const RingOptions& options, UniqueFd wake, UniqueFd failed_event)
-    : options_(options), wake_(std::move(wake)), failed_event_(std::move(failed_event)) {
+    : CallChannel(options.max_poll, std::move(wake), std::move(failed_event)), options_(options) {
   for (size_t id = kMaxChains; id > 0; --id) free_chains_.push_back(static_cast<ChainId>(id - 1));
 }
 
 RingClient::~RingClient() = default;
-
-void RingClient::Submit(RingCall& call) {
-  std::unique_lock lock(mutex_);
-  ++in_flight_;
-  ++statistics_.calls;
-  call.done_ = false;
-  std::deque<RingCall*>& queue = call.urgent ? urgent_queue_ : queue_;
-  if (shut_ || failed_) {
-    Complete(call, EIO);
-  } else if (queue.empty() && TryPush(call)) {
-    Publish();
-  } else if (EverFits(call)) {
-    queue.push_back(&call);
-  } else {
-    Complete(call, EMSGSIZE);
-  }
-  RunCallbacks(lock);
-}
 
 ChainLayout& RingClient::LayOut(const RingCall& call) {
   assert(call.head.size() >= p9::kHeaderSize && call.reply.size() >= p9::kErrorReplySize);
@@ -110,7 +81,6 @@ ChainLayout& RingClient::LayOut(const RingCall& call) {
   return scratch_layout_;
 }
 
-// Whether there is room for `call` when nothing else is in flight.
 bool RingClient::EverFits(const RingCall& call) {
   const ChainLayout& layout = LayOut(call);
   if (layout.slots() > std::min(options_.max_chain_slots, Ring::kSlots - kReservedSlots)) return false;
@@ -158,113 +128,12 @@ bool RingClient::TryPush(RingCall& call) {
   return true;
 }
 
-void RingClient::PushQueued() {
-  for (std::deque<RingCall*>* queue : {&urgent_queue_, &queue_}) {
-    while (!queue->empty() && TryPush(*queue->front())) queue->pop_front();
-  }
-}
-
 void RingClient::Publish() {
   if (!std::exchange(pushed_, false)) return;
   if (ring_->Publish()) {
     event_channel_->Notify();
     ++statistics_.notifications;
   }
-}
-
-bool RingClient::WaitUntil(RingCall& call, Deadline deadline) {
-  std::unique_lock lock(mutex_);
-  return WaitLocked(lock, &call, deadline);
-}
-
-bool RingClient::WaitIdle(Deadline deadline) {
-  std::unique_lock lock(mutex_);
-  return WaitLocked(lock, nullptr, deadline);
-}
-
-// Waits for `call`, or if there is none until nothing is in flight.
-bool RingClient::WaitLocked(std::unique_lock<std::mutex>& lock, RingCall* call, Deadline deadline) {
-  while (!IsDone(call)) {
-    if (!receiving_) {
-      Receive(lock, call, deadline);
-    } else {
-      std::condition_variable& changed = call != nullptr ? call->changed_ : idle_;
-      if (call != nullptr) waiting_.push_back(call);
-      const auto ready = [&] { return IsDone(call) || !receiving_; };
-      if (deadline == Deadline::max()) {
-        changed.wait(lock, ready);
-      } else {
-        changed.wait_until(lock, deadline, ready);
-      }
-      if (call != nullptr) std::erase(waiting_, call);
-    }
-    if (deadline != Deadline::max() && steady_clock::now() >= deadline) break;
-  }
-  // Whoever leaves may have received, or may just have been asked to.
-  PassOnReceiving();
-  return IsDone(call);
-}
-
-// Receives for everybody until `call` is done.
-void RingClient::Receive(std::unique_lock<std::mutex>& lock, const RingCall* call, Deadline deadline) {
-  receiving_ = true;
-  while (!IsDone(call) && !failed_) {
-    if (const char* fault = TakeResponses(); fault != nullptr) FailLocked(fault);
-    if (!received_.empty() || !callbacks_.empty()) {
-      FinishReceived(lock);
-    } else if (!failed_) {
-      if (deadline != Deadline::max() && steady_clock::now() >= deadline) break;
-      AwaitResponse(lock, deadline);
-    }
-  }
-  receiving_ = false;
-}
-
-// If nobody receives, wakes one of those who wait for a reply that has not come.
-void RingClient::PassOnReceiving() {
-  if (receiving_) return;
-  for (RingCall* call : waiting_) {
-    if (!call->done_) return call->changed_.notify_one();
-  }
-  idle_.notify_all();
-}
-
-// Polls, then sleeps, until there may be a response, or an event of `others`.
-void RingClient::AwaitResponse(std::unique_lock<std::mutex>& lock, Deadline deadline, std::span<pollfd> others) {
-  const bool expecting = in_flight_ > 0;
-  const std::chrono::nanoseconds patience = expecting ? patience_ : std::chrono::nanoseconds(0);
-  lock.unlock();
-  const auto start = steady_clock::now();
-  for (int i = 1; steady_clock::now() - start < patience; ++i) {
-    if (ring_->Readable()) {
-      lock.lock();
-      return;
-    }
-    // The backend, or a thread of ours that has the next request, may want this processor.
-    if (i % 16 == 0) {
-      sched_yield();
-      if (!others.empty() && poll(others.data(), others.size(), 0) > 0) {
-        lock.lock();
-        return;
-      }
-    }
-    __builtin_ia32_pause();
-  }
-  std::array<pollfd, 2 + kMaxOthers> fds = {{{event_channel_->fd(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
-  assert(others.size() <= kMaxOthers);
-  std::copy(others.begin(), others.end(), fds.begin() + 2);
-  const bool slept = ring_->Arm();
-  if (slept) poll(fds.data(), 2 + others.size(), PollTimeout(deadline));
-  for (size_t i = 0; i < others.size(); ++i) others[i].revents = fds[2 + i].revents;
-  const auto waited = steady_clock::now() - start;
-  lock.lock();
-  if (fds[0].revents != 0) event_channel_->Acknowledge();
-  if (fds[1].revents != 0) {
-    eventfd_t count;
-    eventfd_read(wake_.get(), &count);
-  }
-  if (expecting) patience_ = waited <= options_.max_poll ? std::chrono::nanoseconds(options_.max_poll) : patience / 2;
-  if (slept) ++statistics_.sleeps;
 }
 
 // Takes all chains that are answered off the ring into received_. Returns what rule the backend broke, if any.
@@ -293,14 +162,14 @@ const char* RingClient::TakeResponses() {
   return nullptr;
 }
 
-// Copies and completes what was received, and uses the room for what is queued.
-void RingClient::FinishReceived(std::unique_lock<std::mutex>& lock) {
-  // Until a chain is freed below, nobody else touches it or its pages.
-  lock.unlock();
+void RingClient::CopyReceived() {
+  // Until a chain is freed, nobody else touches it or its pages.
   for (const ChainId id : received_) {
     if (chains_[id].error == 0) CopyReply(chains_[id]);
   }
-  lock.lock();
+}
+
+void RingClient::CompleteReceived() {
   for (const ChainId id : received_) {
     Chain& chain = chains_[id];
     RingCall& call = *std::exchange(chain.call, nullptr);
@@ -317,11 +186,13 @@ void RingClient::FinishReceived(std::unique_lock<std::mutex>& lock) {
     Complete(call, chain.error);
   }
   received_.clear();
-  if (!failed_) {
-    PushQueued();
-    Publish();
+}
+
+void RingClient::FailPushed() {
+  for (Chain& chain : chains_) {
+    // A received chain is the receiver's. The pages of the others stay allocated: the backend may still write there.
+    if (chain.call != nullptr && !chain.received) Complete(*std::exchange(chain.call, nullptr), EIO);
   }
-  RunCallbacks(lock);
 }
 
 void RingClient::FreeChain(ChainId id) {
@@ -379,76 +250,6 @@ void RingClient::CopyReply(Chain& chain) const {
     call.reply_size = reply->size;
     if (reply->size > call.reply.size() && call.lend == 0) gather(call.data.first(reply->size - call.reply.size()));
   }
-}
-
-void RingClient::Complete(RingCall& call, int error) {
-  call.error = error;
-  if (call.on_done != nullptr) {
-    callbacks_.push_back(&call);
-    return;
-  }
-  // Under the lock: once it is released the waiting thread may destroy the call.
-  call.done_ = true;
-  call.changed_.notify_one();
-  if (--in_flight_ == 0) idle_.notify_all();
-}
-
-void RingClient::RunCallbacks(std::unique_lock<std::mutex>& lock) {
-  while (!callbacks_.empty()) {
-    const std::vector<RingCall*> calls = std::exchange(callbacks_, {});
-    lock.unlock();
-    for (RingCall* call : calls) call->on_done(*call);
-    lock.lock();
-    in_flight_ -= calls.size();
-    if (in_flight_ == 0) idle_.notify_all();
-  }
-}
-
-bool RingClient::Cancel(RingCall& call) {
-  std::unique_lock lock(mutex_);
-  if (std::erase(urgent_queue_, &call) + std::erase(queue_, &call) == 0) return false;
-  Complete(call, EINTR);
-  // What queued behind it may be smaller.
-  PushQueued();
-  Publish();
-  RunCallbacks(lock);
-  return true;
-}
-
-void RingClient::Shut() {
-  const std::lock_guard lock(mutex_);
-  shut_ = true;
-}
-
-void RingClient::Fail(std::string reason) {
-  std::unique_lock lock(mutex_);
-  FailLocked(std::move(reason));
-  RunCallbacks(lock);
-}
-
-void RingClient::FailLocked(std::string reason) {
-  if (std::exchange(failed_, true)) return;
-  fault_ = std::move(reason);
-  for (std::deque<RingCall*>* queue : {&urgent_queue_, &queue_}) {
-    for (RingCall* call : *queue) Complete(*call, EIO);
-    queue->clear();
-  }
-  for (Chain& chain : chains_) {
-    // A received chain is the receiver's. The pages of the others stay allocated: the backend may still write there.
-    if (chain.call != nullptr && !chain.received) Complete(*std::exchange(chain.call, nullptr), EIO);
-  }
-  eventfd_write(wake_.get(), 1);
-  eventfd_write(failed_event_.get(), 1);
-}
-
-std::string RingClient::fault() const {
-  const std::lock_guard lock(mutex_);
-  return fault_;
-}
-
-RingStatistics RingClient::statistics() const {
-  const std::lock_guard lock(mutex_);
-  return statistics_;
 }
 
 }  // namespace virtfs::frontend

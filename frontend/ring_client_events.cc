@@ -40,7 +40,7 @@ void RingClient::ReceiveOr(std::span<pollfd> others, Deadline deadline) {
     if (const char* fault = TakeResponses(); fault != nullptr) FailLocked(fault);
   };
   take();
-  if (received_.empty() && callbacks_.empty() && !failed_) {
+  if (!HasReceived() && callbacks_.empty() && !failed_) {
     AwaitResponse(lock, deadline, others);
     take();
   }

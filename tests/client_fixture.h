@@ -96,14 +96,14 @@ class ClientTest : public LifecycleTest {
     Connection connection;
     auto device = [&] {
       const AsDomain guest(*xen_, domid);
-      return frontend::Device::Connect({.tag = tag});
+      return frontend::Device::Connect({.tag = tag, .ninepfs = true});
     }();
     if (!device.ok()) {
       ADD_FAILURE() << device.status();
       return connection;
     }
     connection.device = *std::move(device);
-    auto client = std::make_unique<frontend::P9Client>(connection.device->ring(), kBound);
+    auto client = std::make_unique<frontend::P9Client>(connection.device->channel(), kBound);
     const Result<void> version = client->Version(msize);
     Result<frontend::RemoteFid> root = client->Attach();
     if (!version.ok() || !root.ok()) {

@@ -45,7 +45,7 @@ TEST_F(ReconnectTest, KilledServerFailsWhatIsInFlightAndComesBackWithANewSession
   EXPECT_FALSE(share_.device->session_goes_on());
   EXPECT_NE(share_.device->session_id(), old_session);
   // The new session knows none of the old fids: everything begins again.
-  share_.client->Resume(share_.device->ring(), false);
+  share_.client->Resume(share_.device->channel(), false);
   ASSERT_TRUE(share_.client->Version(512 * 1024).ok());
   Result<frontend::RemoteFid> root = share_.client->Attach();
   ASSERT_TRUE(root.ok());

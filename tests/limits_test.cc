@@ -94,7 +94,7 @@ class LimitsTest : public ClientTest {
       return share_.device->Reconnect();
     }();
     ASSERT_TRUE(again.ok()) << again;
-    client().Resume(share_.device->ring(), false);
+    client().Resume(share_.device->channel(), false);
     ASSERT_TRUE(client().Version(512 * 1024).ok());
     Result<RemoteFid> root = client().Attach();
     ASSERT_TRUE(root.ok());

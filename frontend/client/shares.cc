@@ -14,10 +14,10 @@ Shares::~Shares() { static_cast<void>(Close()); }
 absl::StatusOr<Shares::Share*> Shares::Connect(const std::string& tag) {
   if (const auto found = shares_.find(tag); found != shares_.end()) return &found->second;
   Share share;
-  absl::StatusOr<std::unique_ptr<Device>> device = Device::Connect({.tag = tag, .timeout = options_.timeout});
+  absl::StatusOr<std::unique_ptr<Device>> device = Device::Connect({.tag = tag, .timeout = options_.timeout, .ninepfs = true});
   if (!device.ok()) return device.status();
   share.device = *std::move(device);
-  share.client = std::make_unique<P9Client>(share.device->ring(), options_.timeout);
+  share.client = std::make_unique<P9Client>(share.device->channel(), options_.timeout);
   if (const Result<void> version = share.client->Version(options_.msize); !version.ok()) {
     return absl::UnavailableError(absl::StrCat(tag, ": no session: ", version.error().message()));
   }
@@ -43,7 +43,7 @@ absl::StatusOr<std::shared_ptr<Node>> Shares::Open(const Place& place) {
 
 bool Shares::IsOver() const {
   for (const auto& [tag, share] : shares_) {
-    if (!share.device->ring().fault().empty()) return true;
+    if (!share.device->channel().fault().empty()) return true;
   }
   return false;
 }
@@ -51,7 +51,7 @@ bool Shares::IsOver() const {
 ShareStatistics Shares::statistics() const {
   ShareStatistics sum;
   for (const auto& [tag, share] : shares_) {
-    const RingStatistics ring = share.device->ring().statistics();
+    const RingStatistics ring = share.device->channel().statistics();
     sum.ring.calls += ring.calls;
     sum.ring.notifications += ring.notifications;
     sum.ring.sleeps += ring.sleeps;

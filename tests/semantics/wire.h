@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "frontend/ring_client.h"
+#include "frontend/call_channel.h"
 #include "protocol/codec.h"
 #include "tests/simulated_xen.h"
 
@@ -30,7 +30,7 @@ class Wire {
   // A request on its way.
   class Pending {
    public:
-    Pending(frontend::RingClient& ring, Bytes request, size_t room)
+    Pending(frontend::CallChannel& ring, Bytes request, size_t room)
         : ring_(ring), request_(std::move(request)), reply_(room) {
       call_.head = request_;
       call_.reply = reply_;
@@ -58,14 +58,14 @@ class Wire {
     bool IsOver() { return over_ || ring_.WaitUntil(call_, std::chrono::steady_clock::now()); }
 
    private:
-    frontend::RingClient& ring_;
+    frontend::CallChannel& ring_;
     Bytes request_;
     Bytes reply_;
     frontend::RingCall call_;
     bool over_ = false;
   };
 
-  explicit Wire(frontend::RingClient& ring) : ring_(ring) {}
+  explicit Wire(frontend::CallChannel& ring) : ring_(ring) {}
 
   std::unique_ptr<Pending> Send(Bytes request, size_t room = kMsize) {
     return std::make_unique<Pending>(ring_, std::move(request), room);
@@ -108,7 +108,7 @@ class Wire {
  private:
   static constexpr p9::Tag kTag = 7;
 
-  frontend::RingClient& ring_;
+  frontend::CallChannel& ring_;
   Bytes last_;
   std::string payload_;
   p9::Fid next_fid_ = 1;
