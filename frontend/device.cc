@@ -2,16 +2,19 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstring>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "xen/io/virtfs.h"
@@ -72,15 +75,21 @@ absl::Status Device::FindByTag(Deadline deadline) {
   }
   for (;;) {
     std::vector<std::string> tags;
-    const bool found = std::any_of(types.begin(), types.end(), [&](DeviceType type) { return FindAmong(type, tags); });
-    if (found) {
-      for (const DeviceType type : types) store_->Unwatch(DevicesOf(type), "devices");
-      if (!store_->Watch(backend_dir_ + "/" XEN_VIRTFS_NODE_STATE, "backend").ok()) {
+    for (const DeviceType type : types) {
+      const std::optional<Found> found = FindAmong(type, tags);
+      if (!found) continue;
+      found_ = *found;
+      for (const DeviceType watched : types) store_->Unwatch(DevicesOf(watched), "devices");
+      if (!store_->Watch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend").ok()) {
         return absl::UnavailableError("cannot watch the backend's state");
       }
       return absl::OkStatus();
     }
     if (IsPast(deadline)) {
+      if (!options_.ninepfs && FindAmong(DeviceType::kNinepfs, tags)) {
+        return absl::NotFoundError(
+            absl::StrCat("the share '", options_.tag, "' is a 9pfs device: mount it with -t 9p -o trans=xen"));
+      }
       const std::string others =
           tags.empty() ? "this guest has no share" : absl::StrCat("this guest has: ", absl::StrJoin(tags, ", "));
       return absl::NotFoundError(absl::StrCat("no share with the tag '", options_.tag, "'; ", others));
@@ -90,7 +99,7 @@ absl::Status Device::FindByTag(Deadline deadline) {
 }
 
 // The device of that type that has the tag; else adds the tags that there are to `tags`.
-bool Device::FindAmong(DeviceType type, std::vector<std::string>& tags) {
+std::optional<Device::Found> Device::FindAmong(DeviceType type, std::vector<std::string>& tags) {
   const Result<std::vector<std::string>> devices = store_->List(DevicesOf(type));
   for (const std::string& devid : devices.ok() ? *devices : std::vector<std::string>()) {
     const std::string dir = absl::StrCat(DevicesOf(type), "/", devid);
@@ -102,13 +111,9 @@ bool Device::FindAmong(DeviceType type, std::vector<std::string>& tags) {
     const std::optional<uint32_t> number = id.ok() ? xenstore::ParseNumber(*id, 0, 0x7fef) : std::nullopt;
     // The state comes last: without it the toolstack has not finished.
     if (*tag != options_.tag || !backend.ok() || !number || !store_->Exists(dir + "/" XEN_VIRTFS_NODE_STATE)) continue;
-    type_ = type;
-    frontend_dir_ = dir;
-    backend_dir_ = *backend;
-    backend_id_ = *number;
-    return true;
+    return Found{.type = type, .frontend_dir = dir, .backend_dir = *backend, .backend_id = *number};
   }
-  return false;
+  return std::nullopt;
 }
 
 // Makes a connection out of none.
@@ -127,7 +132,7 @@ absl::Status Device::ConnectBy(Deadline deadline) {
       state = BackendState();
     }
     if (state == State::kConnected) {
-      if (type_ == DeviceType::kVirtfs) {
+      if (found_.type == DeviceType::kVirtfs) {
         const Result<std::string> id = ReadBackend(XEN_VIRTFS_NODE_SESSION_ID);
         if (!id.ok()) return absl::UnavailableError("the backend published no session-id");
         session_goes_on_ = !session_id_.empty() && session_id_ == *id;
@@ -174,10 +179,32 @@ absl::Status Device::PrepareToConnect(Deadline deadline) {
   }
 }
 
+// What no other share has, and all processes of this guest that would use this one: its session's id, or a random one
+// that the first of them writes.
+Result<std::string> Device::LockName() {
+  if (found_.type == DeviceType::kVirtfs) return ReadBackend(XEN_VIRTFS_NODE_SESSION_ID);
+  const std::string node = found_.frontend_dir + "/x-lock";
+  std::string name;
+  const Result<void> known = store_->Transact([&]() -> Result<void> {
+    Result<std::string> there = store_->Read(node);
+    if (there.ok()) {
+      name = *std::move(there);
+      return {};
+    }
+    // Never brings back a directory that the toolstack has removed.
+    if (!store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND)) return Errno(ENOENT);
+    std::array<char, 16> random;
+    if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size())) return Errno::Last();
+    name = absl::BytesToHexString(absl::string_view(random.data(), random.size()));
+    return store_->Write(node, name);
+  });
+  if (!known.ok()) return known.error();
+  return name;
+}
+
 // Takes the lock of the session that the backend has published; true if it is ours.
 bool Device::LockShare() {
-  const Result<std::string> id =
-      type_ == DeviceType::kVirtfs ? ReadBackend(XEN_VIRTFS_NODE_SESSION_ID) : Result<std::string>(backend_dir_);
+  const Result<std::string> id = LockName();
   if (!id.ok()) return true;  // The backend has not begun: there is nothing to lock.
   if (lock_.ok() && locked_id_ == *id) return true;
   sockaddr_un address = {};
@@ -204,7 +231,7 @@ absl::StatusOr<uint32_t> Device::ReadOffer(const char* node, uint32_t min, uint3
 
 absl::Status Device::CreateChannel() {
   nodes_.clear();
-  absl::Status created = type_ == DeviceType::kVirtfs ? CreateRing() : CreateNinepfs();
+  absl::Status created = found_.type == DeviceType::kVirtfs ? CreateRing() : CreateNinepfs();
   nodes_.emplace_back(XEN_VIRTFS_NODE_STATE, absl::StrCat(static_cast<uint32_t>(State::kInitialised)));
   return created;
 }
@@ -215,7 +242,7 @@ absl::Status Device::CreateNinepfs() {
   const absl::StatusOr<uint32_t> order = ReadOffer("max-ring-page-order", 1, UINT32_MAX, std::nullopt);
   if (!order.ok()) return order.status();
   NinepfsOptions options;
-  options.backend = backend_id_;
+  options.backend = found_.backend_id;
   options.rings = std::min({options_.ninepfs_rings, *rings, kMaxNinepfsRings});
   options.order = std::min({options_.ninepfs_order, *order, kMaxNinepfsOrder});
   options.max_poll = options_.max_poll;
@@ -242,7 +269,7 @@ absl::Status Device::CreateRing() {
   const absl::StatusOr<uint32_t> persistent = ReadOffer(XEN_VIRTFS_NODE_FEATURE_PERSISTENT, 0, 1, 0);
   if (!persistent.ok()) return persistent.status();
   RingOptions options;
-  options.backend = backend_id_;
+  options.backend = found_.backend_id;
   options.max_chain_slots = *slots;
   options.pages = options_.pages;
   options.persistent = options_.persistent && *persistent == 1;
@@ -261,14 +288,15 @@ absl::Status Device::WriteNodes() {
   // A former frontend's, which would say otherwise.
   const char* const stale[] = {XEN_VIRTFS_NODE_RING_PAGE_ORDER, XEN_VIRTFS_NODE_MULTI_QUEUE_NUM_QUEUES};
   const Result<void> written = store_->Transact([&]() -> Result<void> {
-    if (Result<std::string> seen = store_->Read(frontend_dir_ + "/" XEN_VIRTFS_NODE_BACKEND); !seen.ok()) {
+    if (Result<std::string> seen = store_->Read(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND); !seen.ok()) {
       return seen.error();
     }
     for (const char* node : stale) {
-      if (Result<void> removed = store_->Remove(absl::StrCat(frontend_dir_, "/", node)); !removed.ok()) return removed;
+      if (Result<void> removed = store_->Remove(absl::StrCat(found_.frontend_dir, "/", node)); !removed.ok())
+        return removed;
     }
     for (const auto& [node, value] : nodes_) {
-      if (Result<void> set = store_->Write(absl::StrCat(frontend_dir_, "/", node), value); !set.ok()) return set;
+      if (Result<void> set = store_->Write(absl::StrCat(found_.frontend_dir, "/", node), value); !set.ok()) return set;
     }
     return {};
   });
@@ -340,9 +368,9 @@ absl::Status Device::Reconnect() {
   const Deadline deadline = steady_clock::now() + options_.timeout;
   if (absl::Status status = AwaitRelease(deadline); !status.ok()) return status;
   channel_.reset();
-  if (!store_->Exists(frontend_dir_ + "/" XEN_VIRTFS_NODE_BACKEND)) {
+  if (!store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND)) {
     session_id_.clear();
-    store_->Unwatch(backend_dir_ + "/" XEN_VIRTFS_NODE_STATE, "backend");
+    store_->Unwatch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend");
     if (absl::Status status = FindByTag(deadline); !status.ok()) return status;
   }
   return ConnectBy(deadline);
@@ -373,15 +401,15 @@ bool Device::IsPast(Deadline deadline) const { return given_up_ || steady_clock:
 
 State Device::BackendState() { return ParseState(ReadBackend(XEN_VIRTFS_NODE_STATE)); }
 
-State Device::FrontendState() { return ParseState(store_->Read(frontend_dir_ + "/" XEN_VIRTFS_NODE_STATE)); }
+State Device::FrontendState() { return ParseState(store_->Read(found_.frontend_dir + "/" XEN_VIRTFS_NODE_STATE)); }
 
 // Never brings back a directory that the toolstack has removed.
 Result<void> Device::WriteState(State state) {
   return store_->Transact([&]() -> Result<void> {
-    if (Result<std::string> seen = store_->Read(frontend_dir_ + "/" XEN_VIRTFS_NODE_BACKEND); !seen.ok()) {
+    if (Result<std::string> seen = store_->Read(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND); !seen.ok()) {
       return seen.error();
     }
-    return store_->Write(frontend_dir_ + "/" XEN_VIRTFS_NODE_STATE, absl::StrCat(static_cast<uint32_t>(state)));
+    return store_->Write(found_.frontend_dir + "/" XEN_VIRTFS_NODE_STATE, absl::StrCat(static_cast<uint32_t>(state)));
   });
 }
 

@@ -6,7 +6,7 @@
 // has it, and the pages are kept until the backend is Closed.
 //
 // A share belongs to one process of the guest at a time; the next waits for it. The lock is an abstract unix socket,
-// named by the session-id (9pfs has none: by the backend's directory), which the kernel releases with the process; so a
+// named by the session-id (9pfs has none: by a node x-lock of ours), which the kernel releases with the process; so a
 // successor of a killed process gets through.
 //
 // Errors: absl::Status, a sentence for who called the command. NotFound: no such tag. DeadlineExceeded: the backend, or
@@ -85,7 +85,12 @@ class Device {
   Device(DeviceOptions options, std::unique_ptr<xenstore::Store> store, UniqueFd stop);
 
   absl::Status FindByTag(Deadline deadline);
-  bool FindAmong(xenstore::DeviceType type, std::vector<std::string>& tags);
+  struct Found {
+    xenstore::DeviceType type;
+    std::string frontend_dir, backend_dir;
+    uint32_t backend_id;
+  };
+  std::optional<Found> FindAmong(xenstore::DeviceType type, std::vector<std::string>& tags);
   absl::Status ConnectBy(Deadline deadline);
   absl::Status AwaitRelease(Deadline deadline);
   bool IsPast(Deadline deadline) const;
@@ -94,12 +99,13 @@ class Device {
   absl::Status CreateRing();
   absl::Status CreateNinepfs();
   absl::Status WriteNodes();
+  Result<std::string> LockName();
   bool LockShare();
   void Follow();
   bool Drain();
   void EndConnection(xenstore::State backend);
 
-  Result<std::string> ReadBackend(const char* node) { return store_->Read(backend_dir_ + "/" + node); }
+  Result<std::string> ReadBackend(const char* node) { return store_->Read(found_.backend_dir + "/" + node); }
   absl::StatusOr<uint32_t> ReadOffer(const char* node, uint32_t min, uint32_t max, std::optional<uint32_t> absent);
   xenstore::State BackendState();
   xenstore::State FrontendState();
@@ -112,10 +118,7 @@ class Device {
   std::unique_ptr<xenstore::Store> store_;  // Of the following thread, while it runs.
   UniqueFd stop_;                           // Written to end that thread, or for GiveUp.
   std::atomic<bool> given_up_ = false;
-  xenstore::DeviceType type_ = xenstore::DeviceType::kVirtfs;
-  std::string frontend_dir_;
-  std::string backend_dir_;
-  uint32_t backend_id_ = 0;
+  Found found_{};
   std::string session_id_;
   bool session_goes_on_ = false;
   std::string locked_id_;

@@ -129,6 +129,14 @@ TEST_F(NinepfsClientTest, AGuestThatDiesInTheMiddleLeavesNothing) {
   EXPECT_FALSE(xen_->Read("/local/domain/0/backend/9pfs/1"));
 }
 
+// mount.virtfs and virtfs-relay stand on a virtfs ring; the guest's own driver does what they would.
+TEST_F(NinepfsClientTest, WhoTakesOnlyVirtfsIsToldWhatTheShareIs) {
+  ShareNinepfs("share");
+  const AsDomain guest(*xen_, kGuest);
+  const auto device = frontend::Device::Connect({.tag = "share", .timeout = std::chrono::milliseconds(100)});
+  EXPECT_THAT(std::string(device.status().message()), testing::HasSubstr("9pfs device: mount it with"));
+}
+
 // Per request: an event each way and nothing else; the pages are mapped once.
 TEST_F(NinepfsClientTest, NothingIsMappedOrCopiedByXenPerRequest) {
   ShareNinepfs("share");
