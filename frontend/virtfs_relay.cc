@@ -151,6 +151,8 @@ int Main(int argc, char** argv) {
   stop_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   signal(SIGTERM, OnSignal);
   signal(SIGINT, OnSignal);
+  // Who reads our complaints may go.
+  signal(SIGPIPE, SIG_IGN);
   options.log = [](const std::string& sentence) { fprintf(stderr, "virtfs-relay: %s\n", sentence.c_str()); };
   Relay relay(**link, options);
   printf("virtfs-relay: share '%s' on %s, msize at most %" PRIu32 "\n", device.tag.c_str(), listener->address().c_str(),

@@ -248,6 +248,14 @@ TEST_F(RelayTest, EndsInOrderWhenToldTo) {
   EXPECT_EQ(access(Path("socket").c_str(), F_OK), -1);
 }
 
+TEST_F(RelayTest, AShareThatComesLateIsWaitedFor) {
+  relay_ = xen_->Spawn({Program("frontend/virtfs-relay"), "late", "--listen", address_}, kGuest);
+  Share("late");
+  ASSERT_TRUE(relay_->WaitForOutput("share 'late' on unix:"));
+  StreamClient client = StreamClient::Connect(address_);
+  client.Begin();
+}
+
 TEST_F(RelayTest, FewPagesMakeASmallMsize) {
   StartRelay({"--pages", "32", "--once"});
   {

@@ -42,7 +42,7 @@ class FakeLink : public Link {
     return goes_on_;
   }
   void Renew() override {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(breaking_, mutex_);
     up_ = false;
     backend_.reset();
     ring_.reset();
@@ -50,8 +50,11 @@ class FakeLink : public Link {
   }
   int changed_fd() const override { return changed_.get(); }
 
-  // As a device does that sees its backend Closed.
-  void Break() { ring()->Fail("the test says so"); }
+  // As a device's thread does that sees its backend Closed; a device joins it before the ring goes.
+  void Break() {
+    const std::lock_guard breaking(breaking_);
+    ring()->Fail("the test says so");
+  }
   bool AwaitDown() {
     std::unique_lock lock(mutex_);
     return down_.wait_for(lock, kBound, [this] { return !up_; });
@@ -118,6 +121,7 @@ class FakeLink : public Link {
   }
 
   UniqueFd changed_;
+  std::mutex breaking_;
   std::mutex mutex_;
   std::condition_variable down_;
   std::unique_ptr<RingClient> ring_;
