@@ -55,6 +55,7 @@ class Keeper {
   struct Device {
     xenstore::DeviceType type;
     uint32_t devid;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the zero in it for a pointer.
     friend auto operator<=>(const Device&, const Device&) = default;
   };
   struct Entry {

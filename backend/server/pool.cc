@@ -440,12 +440,7 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
 
   const uint64_t flushes_before = flushes_;
   const Clock::time_point start = Clock::now();
-  Outcome outcome = Outcome::kAnswered;
-  if (request.refused) {
-    service_.Refuse(request, Errno(EAGAIN));
-  } else {
-    outcome = service_.Serve(request);
-  }
+  const Outcome outcome = request.refused ? service_.Refuse(request, Errno(EAGAIN)) : service_.Serve(request);
   // One that took very long alone says nothing of the others.
   const int64_t took = std::min(std::chrono::nanoseconds(Clock::now() - start).count(), 4 * kLongServeNs);
   const int64_t mean = mean_serve_ns_.load(std::memory_order_relaxed);

@@ -38,7 +38,10 @@ class SizedReplies final : public Service {
     ++finished;
     return {};
   }
-  void Refuse(Call&, Errno) override { ADD_FAILURE() << "there are never too many"; }
+  Outcome Refuse(Call&, Errno) override {
+    ADD_FAILURE() << "there are never too many";
+    return Outcome::kAnswered;
+  }
   bool Cancelled(const Call&) override { return false; }
 
   std::atomic<int> arrived = 0, finished = 0;

@@ -64,10 +64,11 @@ class ScriptedService final : public Service {
     return Answer(call);
   }
 
-  void Refuse(Call& call, Errno error) override {
+  Outcome Refuse(Call& call, Errno error) override {
     Answer(call);
     call.scratch[4] = p9::Rlerror::kType;
     call.scratch[7] = static_cast<uint8_t>(error.value());
+    return Outcome::kAnswered;
   }
 
   std::vector<Call*> Finish(Call& call) override {

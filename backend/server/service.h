@@ -14,7 +14,7 @@ class Service {
   virtual ~Service() = default;
   virtual void Arrive(Call& call) = 0;
   virtual Outcome Serve(Call& call) = 0;
-  virtual void Refuse(Call& call, Errno error) = 0;
+  virtual Outcome Refuse(Call& call, Errno error) = 0;
   [[nodiscard]] virtual std::vector<Call*> Finish(Call& call) = 0;
   virtual bool Cancelled(const Call& call) = 0;
 };
@@ -24,7 +24,7 @@ class SessionService final : public Service {
   explicit SessionService(Session& session) : session_(session) {}
   void Arrive(Call& call) override { session_.Arrive(call); }
   Outcome Serve(Call& call) override { return session_.Serve(call); }
-  void Refuse(Call& call, Errno error) override { session_.Refuse(call, error); }
+  Outcome Refuse(Call& call, Errno error) override { return session_.Refuse(call, error); }
   std::vector<Call*> Finish(Call& call) override { return session_.Finish(call); }
   bool Cancelled(const Call& call) override { return session_.Cancelled(call); }
 

@@ -14,7 +14,8 @@ Shares::~Shares() { static_cast<void>(Close()); }
 absl::StatusOr<Shares::Share*> Shares::Connect(const std::string& tag) {
   if (const auto found = shares_.find(tag); found != shares_.end()) return &found->second;
   Share share;
-  absl::StatusOr<std::unique_ptr<Device>> device = Device::Connect({.tag = tag, .timeout = options_.timeout, .ninepfs = true});
+  absl::StatusOr<std::unique_ptr<Device>> device =
+      Device::Connect({.tag = tag, .timeout = options_.timeout, .ninepfs = true});
   if (!device.ok()) return device.status();
   share.device = *std::move(device);
   share.client = std::make_unique<P9Client>(share.device->channel(), options_.timeout);

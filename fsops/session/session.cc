@@ -46,7 +46,7 @@ class Session::State {
 
   void Arrive(Call& call);
   Outcome Serve(Call& call);
-  void Refuse(Call& call, Errno error);
+  Outcome Refuse(Call& call, Errno error);
   bool Cancelled(const Call& call);
   InFlight& in_flight() { return in_flight_; }
   Result<SessionImage> Export();
@@ -83,9 +83,9 @@ void Session::State::Arrive(Call& call) {
   if (header.ok()) in_flight_.Arrive(call, header->tag, CompanyOf(*header));
 }
 
-void Session::State::Refuse(Call& call, Errno error) {
+Outcome Session::State::Refuse(Call& call, Errno error) {
   const Result<p9::Header> header = p9::ParseHeader(call.frame);
-  (void)Fail(call, header.ok() ? header->tag : p9::kNoTag, error);
+  return Fail(call, header.ok() ? header->tag : p9::kNoTag, error);
 }
 
 Outcome Session::State::Serve(Call& call) {
@@ -194,7 +194,7 @@ Session::~Session() = default;
 
 void Session::Arrive(Call& call) { state_->Arrive(call); }
 Outcome Session::Serve(Call& call) { return state_->Serve(call); }
-void Session::Refuse(Call& call, Errno error) { state_->Refuse(call, error); }
+Outcome Session::Refuse(Call& call, Errno error) { return state_->Refuse(call, error); }
 bool Session::Cancelled(const Call& call) { return state_->Cancelled(call); }
 std::vector<Call*> Session::Finish(Call& call) { return state_->in_flight().Finish(call); }
 Result<SessionImage> Session::Export() { return state_->Export(); }

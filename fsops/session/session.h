@@ -73,8 +73,8 @@ class Session {
   // Serves `call` or says why not yet (see above). A new Call, one that was kBlocked, or one that Finish returned.
   Outcome Serve(Call& call);
 
-  // Answers `call` with `error` instead of serving it.
-  void Refuse(Call& call, Errno error);
+  // Answers `call` with `error` instead of serving it: kAnswered.
+  Outcome Refuse(Call& call, Errno error);
 
   // Whether Serve of `call`, which has arrived or is kBlocked, would do nothing but answer it EINTR, since a Tflush or
   // a Tversion waits for it.
