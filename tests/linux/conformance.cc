@@ -1,9 +1,9 @@
-// conformance SUITE DIR KNOWN [SHARE-OPTIONS [MOUNT-OPTIONS]]: what `./dev conformance` runs.
+// conformance SUITE DIR KNOWN PLACE [SHARE-OPTIONS [MOUNT-OPTIONS]]: what `./dev conformance` runs.
 //
 // Runs a public suite, built by the caller in DIR, in user-mode Linux on a local ext4 and on a share, and prints the
 // cases that end differently. guest/conformance/SUITE.sh prints a line for each case: name, passed, failed or skipped,
-// and what it said, separated by tabs. The share's host directory is beneath $CONFORMANCE_TMPDIR (default /var/tmp),
-// whose file system is to have extended attributes.
+// and what it said, separated by tabs. PLACE is an empty directory for the share and the guest's disk, on a file system
+// that has extended attributes. What the suite says besides goes to stderr.
 //
 // Exit status: 0 if every case that passes locally passes on the share or is in KNOWN (known_differences.txt says how
 // it is written); 1 if some does not; 2 if the run itself failed.
@@ -66,7 +66,7 @@ std::optional<Endings> RunSuite(LinuxHost& host, const std::string& suite, const
             outcome.errors.c_str());
     return std::nullopt;
   }
-  if (!outcome.errors.empty()) std::ofstream(suite + where.substr(where.rfind('/') + 1) + ".log") << outcome.errors;
+  fputs(outcome.errors.c_str(), stderr);
   Endings endings;
   std::istringstream lines(outcome.output);
   for (std::string line; std::getline(lines, line);) {
@@ -111,34 +111,27 @@ int Compare(const std::string& suite, const std::string& where, const Endings& l
 }
 
 int Main(const std::vector<std::string>& arguments) {
-  if (arguments.size() < 3 || arguments.size() > 5) {
-    fprintf(stderr, "usage: conformance SUITE DIR KNOWN [SHARE-OPTIONS [MOUNT-OPTIONS]]\n");
+  if (arguments.size() < 4 || arguments.size() > 6) {
+    fprintf(stderr, "usage: conformance SUITE DIR KNOWN PLACE [SHARE-OPTIONS [MOUNT-OPTIONS]]\n");
     return 2;
   }
   const std::string& suite = arguments[0];
   const std::string directory = std::filesystem::canonical(arguments[1]);
   std::vector<Known> known = ReadKnown(arguments[2]);
-  const std::string options = arguments.size() > 3 ? arguments[3] : "security_model=passthrough";
-  const std::string mount = arguments.size() > 4 ? arguments[4] : "cache=none,msize=262144";
+  const std::string options = arguments.size() > 4 ? arguments[4] : "security_model=passthrough";
+  const std::string mount = arguments.size() > 5 ? arguments[5] : "cache=none,msize=262144";
   const size_t cache_at = mount.find("cache=");
   const std::string cache =
       cache_at == std::string::npos ? "none" : mount.substr(cache_at + 6, mount.find(',', cache_at) - cache_at - 6);
 
-  const char* place = getenv("CONFORMANCE_TMPDIR");
-  std::string base = std::string(place != nullptr ? place : "/var/tmp") + "/virtfs-conformance-XXXXXX";
-  if (mkdtemp(base.data()) == nullptr) {
-    perror(base.c_str());
-    return 2;
-  }
   std::optional<Endings> local, share;
-  if (auto host = LinuxHost::Start({.memory = "1G", .disk = "8G"}, base + "/run")) {
+  if (auto host = LinuxHost::Start({.memory = "1G", .disk = "8G"}, arguments[3] + "/run")) {
     if (host->Share("share", host->Directory("share"), options) &&
         host->guest().Run("mount_share share /virtfs/share " + mount, std::chrono::seconds(30)).status == 0) {
       local = RunSuite(*host, suite, directory, "/virtfs/local", cache);
       if (local) share = RunSuite(*host, suite, directory, "/virtfs/share", cache);
     }
   }
-  std::filesystem::remove_all(base);
   if (!local || !share || local->empty()) return 2;
   return Compare(suite, options + " " + mount, *local, *share, known);
 }

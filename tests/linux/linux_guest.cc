@@ -127,8 +127,8 @@ bool LinuxGuest::Start(SimulatedXen& xen, const Options& options) {
                         "VIRTFS_SCRIPTS=" + fs::path(RealPath("tests/linux/guest/init.sh")).parent_path().string(),
                         "VIRTFS_CONTROL=" + std::string(kHostAddress) + "/" + std::to_string(kControlPort)},
                        0,
-                       {"LD_PRELOAD=" + RealPath("tests/linux/libxstate_shim.so"), "TMPDIR=" + memory, "HOME=" + memory,
-                        "PATH=/usr/sbin:/usr/bin:/sbin:/bin"});
+                       {"LD_PRELOAD=" + RealPath("tests/linux/lib/libxstate_shim.so"), "TMPDIR=" + memory,
+                        "HOME=" + memory, "PATH=/usr/sbin:/usr/bin:/sbin:/bin"});
   const auto end = steady_clock::now() + kBootBound;
   while (!control_.ok() && steady_clock::now() < end && process_->Running()) {
     pollfd polled = {listener.get(), POLLIN, 0};

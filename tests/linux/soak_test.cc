@@ -25,7 +25,7 @@ TEST_P(LinuxSoak, ThreeMountsOfOneDirectory) {
     ASSERT_TRUE(host->Share(cache, host->Directory("soak"), "security_model=passthrough"));
     script += "mount_share " + cache + " /virtfs/" + cache + " cache=" + cache + ",msize=131072\n";
   }
-  script += "EXERCISER='" + RealPath("tests/linux/file_exerciser") + "' /virtfs/guest/soak.sh " +
+  script += "EXERCISER='" + RealPath("tests/linux/lib/file_exerciser") + "' /virtfs/guest/soak.sh " +
             std::to_string(bound) + "\numount /virtfs/none /virtfs/mmap /virtfs/loose\n";
   const LinuxGuest::Outcome outcome = host->guest().Run(script, std::chrono::seconds(2 * bound + 60));
   EXPECT_EQ(outcome.status, 0) << outcome.errors;
