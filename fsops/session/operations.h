@@ -157,6 +157,9 @@ class Operations {
   // From now on this thread acts for the user (of a FidState), where the host decides who may do what. Before all that
   // asks the kernel for permission; what works on open files and held descriptors alone needs no user.
   Result<void> ActFor(uint32_t uid);
+  // Before a write by anyone but root: takes from an open file the set-id bits that Linux would take, were it not the
+  // server that writes. A guest's kernel leaves this to the server.
+  Result<void> ClearSetIds(const FidState& state);
   // The fid, whose user this thread then acts for.
   Result<FidRef> FindToAct(p9::Fid fid);
   Result<FidTable::Change> BeginChangeToAct(p9::Fid fid);

@@ -82,6 +82,7 @@ Result<p9::Rwrite> Operations::Do(const p9::Twrite& request, Context& context) {
   if (!found.ok()) return found.error();
   // A write by anyone but root clears set-id bits.
   if (Result<void> acting = ActFor((*found)->uid); !acting.ok()) return acting.error();
+  if (Result<void> cleared = ClearSetIds(**found); !cleared.ok()) return cleared.error();
   const Opened& opened = *(*found)->opened;
   Payload data = context.call.data;
   if (data.size() < request.count) return Errno(EINVAL);

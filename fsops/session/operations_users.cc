@@ -1,5 +1,7 @@
 // For whom operations run, and whose is what they make.
 
+#include <sys/stat.h>
+
 #include <utility>
 
 #include "fsops/session/operations.h"
@@ -17,6 +19,17 @@ Result<uint32_t> Operations::UserOfAttach(uint32_t guest_uid) {
 Result<void> Operations::ActFor(uint32_t uid) {
   if (!users_) return {};
   return users_->Assume(uid == kNoOwner ? Ids::kNobody : uid);
+}
+
+Result<void> Operations::ClearSetIds(const FidState& state) {
+  // Where users act with their own rights the host's kernel does it.
+  if (users_ || state.uid == 0 || state.opened->file == nullptr) return {};
+  const Result<host::Attributes> attributes = tree_.Stat(*state.inode);
+  if (!attributes.ok()) return attributes.error();
+  // Set-gid without permission to execute for the group means something else.
+  const uint32_t cleared = S_ISUID | ((attributes->mode & S_IXGRP) != 0 ? S_ISGID : 0u);
+  if ((attributes->mode & cleared) == 0) return {};
+  return tree_.SetAttributes(*state.inode, {.mode = attributes->mode & 07777 & ~cleared}, state.opened->file.get());
 }
 
 Result<FidRef> Operations::FindToAct(p9::Fid fid) {

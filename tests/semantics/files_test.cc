@@ -163,6 +163,21 @@ TEST_P(Changing, P07_WritesWhatItSays) {
   EXPECT_NE(WriteError(file, ~uint64_t{0}, "x"), 0) << "no offset";
 }
 
+// A guest's kernel leaves it to the server, which writes as root (pjdfstest chmod/12).
+TEST_P(Changing, P07_AWriteByAnyoneButRootClearsSetIds) {
+  MakeFile("root", "text", 06777);
+  MakeFile("user", "text", 06777);
+  MakeFile("no-group-x", "text", 06767);
+  EXPECT_EQ(WriteError(OpenAt("root", p9::kOpenWriteOnly), 0, "x"), 0);
+  // An unprivileged server is nobody's root.
+  EXPECT_EQ(Stat(At({"root"})).mode, S_IFREG | (GetParam().keeps_owners ? 06777u : 0777u));
+  Begin(1000);
+  EXPECT_EQ(WriteError(OpenAt("user", p9::kOpenWriteOnly), 0, "x"), 0);
+  EXPECT_EQ(Stat(At({"user"})).mode, S_IFREG | 0777u);
+  EXPECT_EQ(WriteError(OpenAt("no-group-x", p9::kOpenWriteOnly), 0, "x"), 0);
+  EXPECT_EQ(Stat(At({"no-group-x"})).mode, S_IFREG | 02767u) << "set-gid means something else there";
+}
+
 TEST_P(Changing, P07_OnlyWhatIsOpenForIt) {
   MakeFile("f", "text");
   EXPECT_EQ(WriteError(At({"f"}), 0, "x"), EBADF);
