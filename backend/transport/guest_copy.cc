@@ -11,6 +11,25 @@ std::atomic_ref<T> Shared(uint8_t* at) {
   return std::atomic_ref<T>(*reinterpret_cast<T*>(at));
 }
 
+// A sanitizer sees the loops below and not the instruction.
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(__has_feature)
+#define VIRTFS_BULK_COPY !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
+#else
+#define VIRTFS_BULK_COPY 1
+#endif
+#endif
+
+#if VIRTFS_BULK_COPY
+// From so many bytes on, one instruction: it reads and writes each byte once, too, and does not fetch the lines that it
+// overwrites, which the other side's processor had last.
+constexpr size_t kBulk = 1024;
+
+void BulkCopy(void* to, const void* from, size_t size) {
+  asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+#endif
+
 size_t Unaligned(const uint8_t* at) { return reinterpret_cast<uintptr_t>(at) % sizeof(uint64_t); }
 
 }  // namespace
@@ -19,6 +38,9 @@ void CopyFromGuest(std::span<uint8_t> to, const void* guest) {
   uint8_t* from = const_cast<uint8_t*>(static_cast<const uint8_t*>(guest));
   uint8_t* out = to.data();
   size_t left = to.size();
+#if VIRTFS_BULK_COPY
+  if (left >= kBulk) return BulkCopy(out, from, left);
+#endif
   const auto one = [&] {
     *out++ = Shared<uint8_t>(from++).load(std::memory_order_relaxed);
     --left;
@@ -37,6 +59,9 @@ void CopyToGuest(void* guest, std::span<const uint8_t> from) {
   uint8_t* to = static_cast<uint8_t*>(guest);
   const uint8_t* in = from.data();
   size_t left = from.size();
+#if VIRTFS_BULK_COPY
+  if (left >= kBulk) return BulkCopy(to, in, left);
+#endif
   const auto one = [&] {
     Shared<uint8_t>(to++).store(*in++, std::memory_order_relaxed);
     --left;

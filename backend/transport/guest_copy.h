@@ -2,7 +2,7 @@
 //
 // Each byte of guest memory is loaded (stored) exactly once. memcpy promises no such thing: a compiler that sees both
 // sides may read the source again later instead of the copy. Relaxed atomic accesses compile to plain moves and may
-// neither be repeated nor invented.
+// neither be repeated nor invented; a long copy is one instruction of its own.
 #pragma once
 
 #include <cstddef>

@@ -59,7 +59,10 @@ class FlexRingTest : public testing::Test {
 TEST_F(FlexRingTest, MessagesGoRound) {
   for (uint32_t order = 0; order <= 9; ++order) {
     SCOPED_TRACE(order);
-    for (const uint32_t start : {0U, size_ - 3U, UINT32_MAX - 4U, UINT32_MAX - 2000U}) {
+    // Large ones take long under sanitizers.
+    std::vector<uint32_t> starts = {(2048U << order) - 3U};
+    if (order < 4) starts.insert(starts.end(), {0U, UINT32_MAX - 4U, UINT32_MAX - 2000U});
+    for (const uint32_t start : starts) {
       Make(order, start);
       for (const uint32_t size : {7U, 8U, 23U, size_ / 2 + 1, size_, size_ - 1, 1000U}) {
         const std::vector<uint8_t> message = Message(size);
@@ -206,7 +209,7 @@ TEST_F(FlexRingTest, ReachedCountsWholeMessages) {
 // A frontend and a backend at once, many times round: what a reader sees is whole.
 TEST_F(FlexRingTest, BothEndsAtOnce) {
   Make(0, UINT32_MAX - 5000);
-  constexpr int kMessages = 5000;
+  constexpr int kMessages = 2000;
   std::thread backend([&] {
     for (int done = 0; done < kMessages;) {
       std::vector<uint8_t> message = Take();
