@@ -8,8 +8,6 @@
 #include <fstream>
 #include <string>
 
-extern char** environ;
-
 namespace virtfs::frontend {
 namespace {
 

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -157,9 +158,8 @@ absl::StatusOr<RelayProcess> RelayProcess::Start(const std::string& program, con
                                     absl::StrCat(settings.msize),
                                     absl::StrCat(settings.pages),
                                     absl::StrCat(settings.wait.count())};
-  std::vector<char*> argv;
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
+  std::vector<char*> argv(words.size() + 1);
+  std::ranges::transform(words, argv.begin(), [](std::string& word) { return word.data(); });
   const pid_t child = fork();
   if (child < 0) return Failed("cannot fork");
   if (child == 0) {
