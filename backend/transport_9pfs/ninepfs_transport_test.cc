@@ -165,6 +165,7 @@ TEST_F(NinepfsTransportTest, RepliesThatFindNoRoomWaitInOrder) {
   for (p9::Tag tag = 0; tag < 4; ++tag) Send(0, tag, p9::Tread{.fid = 1, .offset = 0, .count = 3000});
   Send(1, 9, p9::Tclunk{1});
   std::vector<Request*> requests;
+  requests.reserve(5);
   for (int i = 0; i < 5; ++i) requests.push_back(Take());
   const auto find = [&](p9::Tag tag) -> Request& {
     for (Request* request : requests) {
@@ -206,6 +207,7 @@ TEST_F(NinepfsTransportTest, AFlushComesBehindWhatWasThereOnAllRings) {
   Send(0, 6, p9::Tclunk{1});
   Send(1, 1, p9::Tflush{.oldtag = 6});
   std::vector<p9::Tag> tags;
+  tags.reserve(6);
   for (int i = 0; i < 6; ++i) tags.push_back(TakeTag());
   EXPECT_EQ(TakeTag(), p9::kNoTag);
   const auto place = [&](p9::Tag tag) { return std::find(tags.begin(), tags.end(), tag) - tags.begin(); };
@@ -249,7 +251,7 @@ TEST_F(NinepfsTransportTest, WhatIsHeldIsBounded) {
   free_all();
 
   fill(p9::Tread{.fid = 1, .offset = 0, .count = 512 * 1024 - 11});
-  EXPECT_EQ(requests.size(), NinepfsTransport::kMaxHeld / (512 * 1024));
+  EXPECT_EQ(requests.size(), NinepfsTransport::kMaxHeld >> 19);
   free_all();
 }
 
