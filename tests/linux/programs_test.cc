@@ -50,7 +50,7 @@ class LinuxPrograms : public testing::TestWithParam<Case> {
     for (const std::string model : {"passthrough", "mapped"}) {
       if (!host_->Share(model, host_->Directory(model), "security_model=" + SecurityModel(model))) return host_.reset();
     }
-    const std::string amount = Full() ? "4000 24" : "80 5";
+    const std::string amount = Full() ? "4000 24" : "40 3";
     const auto made = host_->guest().Run(
         "mkdir /virtfs/local/input; cd /virtfs/local/input; /virtfs/guest/prepare.sh " + amount, kFullBound);
     if (made.status != 0) {

@@ -47,7 +47,7 @@ rm -rf tree/.git
   ln part0/section0/file0.txt another-name
   mkdir -p "names/with spaces and ümlauts" names/empty
   printf 'x' >"names/with spaces and ümlauts/$(printf 'n%.0s' {1..200})"
-  truncate -s 3M names/sparse
+  truncate -s $((files * 4))K names/sparse
   chmod 1777 names/empty
   chmod 0400 names/sparse
 )
