@@ -27,6 +27,8 @@ stress() {
     --utime 1 --dir 1 --fstat 1 --chmod 1
 }
 
+# The three are named by "${!part}" below.
+# shellcheck disable=SC2034
 mkdir /virtfs/{none/fio,mmap/exerciser,loose/stress}
 (cd /virtfs/none/fio && verify) >/tmp/fio.log 2>&1 & fio=$!
 (cd /virtfs/mmap/exerciser && exercise) >/tmp/exerciser.log 2>&1 & exerciser=$!

@@ -6,7 +6,7 @@
 run_file() {
   local name=${1//\//-}
   mkdir "$name"
-  cd "$name"
+  cd "$name" || return
   timeout 1500 sh -c '. /virtfs/guest/conformance/pjdfstest_quickly.sh; . "$0"' "$SUITE_DIR/tests/$1" 2>/dev/null |
     awk -v file="$1" '
       $1 == "ok" { print file ":" $2 "\tpassed\t" }

@@ -17,7 +17,7 @@ export TEST_DEV FSTYP
 TEST_FS_MOUNT_OPTS="-o $(findmnt -n -o OPTIONS -T . | sed 's/^rw,//')"
 [ "$FSTYP" != ext4 ] || TEST_FS_MOUNT_OPTS=
 export TEST_FS_MOUNT_OPTS
-cd "$SUITE_DIR"
+cd "$SUITE_DIR" || exit
 for number in $tests; do
   timeout 900 ./check "generic/$number" >/tmp/check.log 2>&1 && result=passed || result=failed
   text=

@@ -5,7 +5,7 @@ git config --global --replace-all safe.directory '*'
 export GIT_AUTHOR_NAME=Test GIT_AUTHOR_EMAIL=test@example.org GIT_AUTHOR_DATE='1650000000 +0000'
 export GIT_COMMITTER_NAME=Test GIT_COMMITTER_EMAIL=test@example.org GIT_COMMITTER_DATE='1650000000 +0000'
 quietly git clone -q --no-local "$INPUT/repository" clone
-cd clone
+cd clone || exit
 git rev-parse HEAD
 quietly git checkout -q v2
 git status --porcelain | sha256sum
