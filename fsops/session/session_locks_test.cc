@@ -147,7 +147,7 @@ TEST_F(SessionLocksTest, RangesAreChecked) {
     EXPECT_EQ(locker_.Lock(1, type, kMaxByte, 0), p9::kLockSuccess);
   }
   EXPECT_EQ(locker_.Lock(1, 3, 0, 1), -EINVAL);
-  EXPECT_EQ(Error(locker_.Get(1, p9::kLockUnlock, 0, 1, 1)), EINVAL);
+  EXPECT_EQ(Error(locker_.Get(1, 3, 0, 1, 1)), EINVAL);
   EXPECT_EQ(Error(locker_.Get(1, p9::kLockRead, 1ull << 63, 1, 1)), EINVAL);
   EXPECT_EQ(Locker(client_, std::string(255, 'c')).Read(1, 0, 1), p9::kLockSuccess);
   EXPECT_EQ(Locker(client_, std::string(256, 'c')).Read(1, 0, 1), -EINVAL);
