@@ -73,7 +73,8 @@ void GrowSocket(int fd) {
 // Leaves the terminal, the working directory and all descriptors but `keep`, which become 3 and 4.
 void Detach(std::array<UniqueFd, 2> keep) {
   setsid();
-  static_cast<void>(chdir("/"));
+  // Where it fails, a directory stays in use until the unmount.
+  [[maybe_unused]] const int moved = chdir("/");
   umask(0);
   // Ignored signals stay so in the next program.
   for (const int ignored : {SIGHUP, SIGINT, SIGTERM, SIGPIPE, SIGQUIT}) signal(ignored, SIG_IGN);
