@@ -82,11 +82,14 @@ Result<p9::Rwrite> Operations::Do(const p9::Twrite& request, Context& context) {
   if (!found.ok()) return found.error();
   // A write by anyone but root clears set-id bits.
   if (Result<void> acting = ActFor((*found)->uid); !acting.ok()) return acting.error();
-  if (Result<void> cleared = ClearSetIds(**found); !cleared.ok()) return cleared.error();
   const Opened& opened = *(*found)->opened;
   Payload data = context.call.data;
   if (data.size() < request.count) return Errno(EINVAL);
   data.Truncate(request.count);
+  // One of nothing clears none.
+  if (request.count > 0) {
+    if (Result<void> cleared = ClearSetIds(**found); !cleared.ok()) return cleared.error();
+  }
   const Result<size_t> count = opened.xattr != nullptr ? opened.xattr->Write(request.offset, data)
                                                        : host::FileIo::WriteFrom(*opened.file, request.offset, data);
   if (!count.ok()) return count.error();

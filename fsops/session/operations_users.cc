@@ -23,7 +23,7 @@ Result<void> Operations::ActFor(uint32_t uid) {
 
 Result<void> Operations::ClearSetIds(const FidState& state) {
   // Where users act with their own rights the host's kernel does it.
-  if (users_ || state.uid == 0 || state.opened->file == nullptr) return {};
+  if (users_ || state.uid == 0 || state.opened->file == nullptr || !state.opened->file->flags().writes()) return {};
   const Result<host::Attributes> attributes = tree_.Stat(*state.inode);
   if (!attributes.ok()) return attributes.error();
   // Set-gid without permission to execute for the group means something else.

@@ -166,12 +166,15 @@ TEST_P(Changing, P07_WritesWhatItSays) {
 // A guest's kernel leaves it to the server, which writes as root (pjdfstest chmod/12).
 TEST_P(Changing, P07_AWriteByAnyoneButRootClearsSetIds) {
   MakeFile("root", "text", 06777);
-  MakeFile("user", "text", 06777);
+  MakeFile("user", "", 06777);
   MakeFile("no-group-x", "text", 06767);
   EXPECT_EQ(WriteError(OpenAt("root", p9::kOpenWriteOnly), 0, "x"), 0);
   // An unprivileged server is nobody's root.
   EXPECT_EQ(Stat(At({"root"})).mode, S_IFREG | (GetParam().keeps_owners ? 06777u : 0777u));
   Begin(1000);
+  EXPECT_EQ(WriteError(OpenAt("user", p9::kOpenReadOnly), 0, "x"), EBADF);
+  EXPECT_EQ(WriteError(OpenAt("user", p9::kOpenWriteOnly), 0, ""), 0);
+  EXPECT_EQ(Stat(At({"user"})).mode, S_IFREG | 06777u) << "nothing was written";
   EXPECT_EQ(WriteError(OpenAt("user", p9::kOpenWriteOnly), 0, "x"), 0);
   EXPECT_EQ(Stat(At({"user"})).mode, S_IFREG | 0777u);
   EXPECT_EQ(WriteError(OpenAt("no-group-x", p9::kOpenWriteOnly), 0, "x"), 0);
