@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <tuple>
 
 #include "protocol/field.h"
 
@@ -38,7 +37,7 @@ struct Rgetattr {
   uint64_t btime_nsec = 0;
   uint64_t gen = 0;
   uint64_t data_version = 0;
-  static constexpr auto kFields = std::tuple(
+  static constexpr auto kFields = Fields(
       F<&Rgetattr::valid>{"valid"}, F<&Rgetattr::qid>{"qid"}, F<&Rgetattr::mode>{"mode"}, F<&Rgetattr::uid>{"uid"},
       F<&Rgetattr::gid>{"gid"}, F<&Rgetattr::nlink>{"nlink"}, F<&Rgetattr::rdev>{"rdev"}, F<&Rgetattr::size>{"size"},
       F<&Rgetattr::blksize>{"blksize"}, F<&Rgetattr::blocks>{"blocks"}, F<&Rgetattr::atime_sec>{"atime_sec"},
@@ -54,7 +53,7 @@ struct Tgetattr {
   using Reply = Rgetattr;
   Fid fid = kNoFid;
   uint64_t request_mask = 0;
-  static constexpr auto kFields = std::tuple(F<&Tgetattr::fid>{"fid"}, F<&Tgetattr::request_mask>{"request_mask"});
+  static constexpr auto kFields = Fields(F<&Tgetattr::fid>{"fid"}, F<&Tgetattr::request_mask>{"request_mask"});
 };
 
 // Sets what valid (kSetattr*) names and leaves the rest. mode without the type of the file.
@@ -62,7 +61,7 @@ struct Tgetattr {
 // size[4] Rsetattr tag[2]
 struct Rsetattr {
   static constexpr uint8_t kType = 27;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Tsetattr tag[2] fid[4] valid[4] mode[4] uid[4] gid[4] size[8] atime_sec[8] atime_nsec[8] mtime_sec[8]
@@ -81,10 +80,10 @@ struct Tsetattr {
   uint64_t mtime_sec = 0;
   uint64_t mtime_nsec = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Tsetattr::fid>{"fid"}, F<&Tsetattr::valid>{"valid"}, F<&Tsetattr::mode>{"mode"},
-                 F<&Tsetattr::uid>{"uid"}, F<&Tsetattr::gid>{"gid"}, F<&Tsetattr::size>{"size"},
-                 F<&Tsetattr::atime_sec>{"atime_sec"}, F<&Tsetattr::atime_nsec>{"atime_nsec"},
-                 F<&Tsetattr::mtime_sec>{"mtime_sec"}, F<&Tsetattr::mtime_nsec>{"mtime_nsec"});
+      Fields(F<&Tsetattr::fid>{"fid"}, F<&Tsetattr::valid>{"valid"}, F<&Tsetattr::mode>{"mode"},
+             F<&Tsetattr::uid>{"uid"}, F<&Tsetattr::gid>{"gid"}, F<&Tsetattr::size>{"size"},
+             F<&Tsetattr::atime_sec>{"atime_sec"}, F<&Tsetattr::atime_nsec>{"atime_nsec"},
+             F<&Tsetattr::mtime_sec>{"mtime_sec"}, F<&Tsetattr::mtime_nsec>{"mtime_nsec"});
 };
 
 // Makes newfid the value of the extended attribute, or for "" the list of their names, to be read with Tread. size is
@@ -94,7 +93,7 @@ struct Tsetattr {
 struct Rxattrwalk {
   static constexpr uint8_t kType = 31;
   uint64_t size = 0;
-  static constexpr auto kFields = std::tuple(F<&Rxattrwalk::size>{"size"});
+  static constexpr auto kFields = Fields(F<&Rxattrwalk::size>{"size"});
 };
 
 // size[4] Txattrwalk tag[2] fid[4] newfid[4] name[s]
@@ -105,7 +104,7 @@ struct Txattrwalk {
   Fid newfid = kNoFid;
   std::string_view name;
   static constexpr auto kFields =
-      std::tuple(F<&Txattrwalk::fid>{"fid"}, F<&Txattrwalk::newfid>{"newfid"}, F<&Txattrwalk::name>{"name"});
+      Fields(F<&Txattrwalk::fid>{"fid"}, F<&Txattrwalk::newfid>{"newfid"}, F<&Txattrwalk::name>{"name"});
 };
 
 // Makes fid take the value of the extended attribute by Twrite; Tclunk sets it. attr_size in bytes; flags are
@@ -114,7 +113,7 @@ struct Txattrwalk {
 // size[4] Rxattrcreate tag[2]
 struct Rxattrcreate {
   static constexpr uint8_t kType = 33;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Txattrcreate tag[2] fid[4] name[s] attr_size[8] flags[4]
@@ -125,9 +124,8 @@ struct Txattrcreate {
   std::string_view name;
   uint64_t attr_size = 0;
   uint32_t flags = 0;
-  static constexpr auto kFields =
-      std::tuple(F<&Txattrcreate::fid>{"fid"}, F<&Txattrcreate::name>{"name"}, F<&Txattrcreate::attr_size>{"attr_size"},
-                 F<&Txattrcreate::flags>{"flags"});
+  static constexpr auto kFields = Fields(F<&Txattrcreate::fid>{"fid"}, F<&Txattrcreate::name>{"name"},
+                                         F<&Txattrcreate::attr_size>{"attr_size"}, F<&Txattrcreate::flags>{"flags"});
 };
 
 // The fields of statfs(2); sizes in blocks of bsize bytes, namelen in bytes.
@@ -145,9 +143,9 @@ struct Rstatfs {
   uint64_t fsid = 0;
   uint32_t namelen = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Rstatfs::type>{"type"}, F<&Rstatfs::bsize>{"bsize"}, F<&Rstatfs::blocks>{"blocks"},
-                 F<&Rstatfs::bfree>{"bfree"}, F<&Rstatfs::bavail>{"bavail"}, F<&Rstatfs::files>{"files"},
-                 F<&Rstatfs::ffree>{"ffree"}, F<&Rstatfs::fsid>{"fsid"}, F<&Rstatfs::namelen>{"namelen"});
+      Fields(F<&Rstatfs::type>{"type"}, F<&Rstatfs::bsize>{"bsize"}, F<&Rstatfs::blocks>{"blocks"},
+             F<&Rstatfs::bfree>{"bfree"}, F<&Rstatfs::bavail>{"bavail"}, F<&Rstatfs::files>{"files"},
+             F<&Rstatfs::ffree>{"ffree"}, F<&Rstatfs::fsid>{"fsid"}, F<&Rstatfs::namelen>{"namelen"});
 };
 
 // size[4] Tstatfs tag[2] fid[4]
@@ -155,7 +153,7 @@ struct Tstatfs {
   static constexpr uint8_t kType = 8;
   using Reply = Rstatfs;
   Fid fid = kNoFid;
-  static constexpr auto kFields = std::tuple(F<&Tstatfs::fid>{"fid"});
+  static constexpr auto kFields = Fields(F<&Tstatfs::fid>{"fid"});
 };
 
 }  // namespace virtfs::p9

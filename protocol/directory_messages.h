@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <tuple>
 
 #include "protocol/field.h"
 
@@ -17,8 +16,8 @@ struct DirEntry {
   uint64_t offset = 0;  // Cookie of the entry after this one, for Treaddir::offset; opaque to the client.
   uint8_t type = 0;     // DT_* of Linux.
   std::string_view name;
-  static constexpr auto kFields = std::tuple(F<&DirEntry::qid>{"qid"}, F<&DirEntry::offset>{"offset"},
-                                             F<&DirEntry::type>{"type"}, F<&DirEntry::name>{"name"});
+  static constexpr auto kFields = Fields(F<&DirEntry::qid>{"qid"}, F<&DirEntry::offset>{"offset"},
+                                         F<&DirEntry::type>{"type"}, F<&DirEntry::name>{"name"});
 };
 
 // DirEntry after DirEntry, at most count bytes, from the cookie offset (0: the first); none at the end.
@@ -28,7 +27,7 @@ struct Rreaddir {
   static constexpr uint8_t kType = 41;
   static constexpr bool kHasPayload = true;
   uint32_t count = 0;
-  static constexpr auto kFields = std::tuple(F<&Rreaddir::count>{"count"});
+  static constexpr auto kFields = Fields(F<&Rreaddir::count>{"count"});
 };
 
 // size[4] Treaddir tag[2] fid[4] offset[8] count[4]
@@ -39,7 +38,7 @@ struct Treaddir {
   uint64_t offset = 0;
   uint32_t count = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Treaddir::fid>{"fid"}, F<&Treaddir::offset>{"offset"}, F<&Treaddir::count>{"count"});
+      Fields(F<&Treaddir::fid>{"fid"}, F<&Treaddir::offset>{"offset"}, F<&Treaddir::count>{"count"});
 };
 
 // mode is after the client's umask, gid the caller's group.
@@ -48,7 +47,7 @@ struct Treaddir {
 struct Rmkdir {
   static constexpr uint8_t kType = 73;
   Qid qid;
-  static constexpr auto kFields = std::tuple(F<&Rmkdir::qid>{"qid"});
+  static constexpr auto kFields = Fields(F<&Rmkdir::qid>{"qid"});
 };
 
 // size[4] Tmkdir tag[2] dfid[4] name[s] mode[4] gid[4]
@@ -60,7 +59,7 @@ struct Tmkdir {
   uint32_t mode = 0;
   uint32_t gid = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Tmkdir::dfid>{"dfid"}, F<&Tmkdir::name>{"name"}, F<&Tmkdir::mode>{"mode"}, F<&Tmkdir::gid>{"gid"});
+      Fields(F<&Tmkdir::dfid>{"dfid"}, F<&Tmkdir::name>{"name"}, F<&Tmkdir::mode>{"mode"}, F<&Tmkdir::gid>{"gid"});
 };
 
 // Makes `name` in the directory fid, which points to symtgt. gid is the caller's group.
@@ -69,7 +68,7 @@ struct Tmkdir {
 struct Rsymlink {
   static constexpr uint8_t kType = 17;
   Qid qid;
-  static constexpr auto kFields = std::tuple(F<&Rsymlink::qid>{"qid"});
+  static constexpr auto kFields = Fields(F<&Rsymlink::qid>{"qid"});
 };
 
 // size[4] Tsymlink tag[2] fid[4] name[s] symtgt[s] gid[4]
@@ -80,8 +79,8 @@ struct Tsymlink {
   std::string_view name;
   std::string_view symtgt;
   uint32_t gid = 0;
-  static constexpr auto kFields = std::tuple(F<&Tsymlink::fid>{"fid"}, F<&Tsymlink::name>{"name"},
-                                             F<&Tsymlink::symtgt>{"symtgt"}, F<&Tsymlink::gid>{"gid"});
+  static constexpr auto kFields = Fields(F<&Tsymlink::fid>{"fid"}, F<&Tsymlink::name>{"name"},
+                                         F<&Tsymlink::symtgt>{"symtgt"}, F<&Tsymlink::gid>{"gid"});
 };
 
 // Where the symbolic link points to.
@@ -90,7 +89,7 @@ struct Tsymlink {
 struct Rreadlink {
   static constexpr uint8_t kType = 23;
   std::string_view target;
-  static constexpr auto kFields = std::tuple(F<&Rreadlink::target>{"target"});
+  static constexpr auto kFields = Fields(F<&Rreadlink::target>{"target"});
 };
 
 // size[4] Treadlink tag[2] fid[4]
@@ -98,7 +97,7 @@ struct Treadlink {
   static constexpr uint8_t kType = 22;
   using Reply = Rreadlink;
   Fid fid = kNoFid;
-  static constexpr auto kFields = std::tuple(F<&Treadlink::fid>{"fid"});
+  static constexpr auto kFields = Fields(F<&Treadlink::fid>{"fid"});
 };
 
 // Makes a device, FIFO, socket or plain file. mode with the type of the file; gid is the caller's group.
@@ -107,7 +106,7 @@ struct Treadlink {
 struct Rmknod {
   static constexpr uint8_t kType = 19;
   Qid qid;
-  static constexpr auto kFields = std::tuple(F<&Rmknod::qid>{"qid"});
+  static constexpr auto kFields = Fields(F<&Rmknod::qid>{"qid"});
 };
 
 // size[4] Tmknod tag[2] dfid[4] name[s] mode[4] major[4] minor[4] gid[4]
@@ -121,8 +120,8 @@ struct Tmknod {
   uint32_t minor = 0;
   uint32_t gid = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Tmknod::dfid>{"dfid"}, F<&Tmknod::name>{"name"}, F<&Tmknod::mode>{"mode"},
-                 F<&Tmknod::major>{"major"}, F<&Tmknod::minor>{"minor"}, F<&Tmknod::gid>{"gid"});
+      Fields(F<&Tmknod::dfid>{"dfid"}, F<&Tmknod::name>{"name"}, F<&Tmknod::mode>{"mode"}, F<&Tmknod::major>{"major"},
+             F<&Tmknod::minor>{"minor"}, F<&Tmknod::gid>{"gid"});
 };
 
 // Makes `name` in the directory dfid another name of fid.
@@ -130,7 +129,7 @@ struct Tmknod {
 // size[4] Rlink tag[2]
 struct Rlink {
   static constexpr uint8_t kType = 71;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Tlink tag[2] dfid[4] fid[4] name[s]
@@ -140,7 +139,7 @@ struct Tlink {
   Fid dfid = kNoFid;
   Fid fid = kNoFid;
   std::string_view name;
-  static constexpr auto kFields = std::tuple(F<&Tlink::dfid>{"dfid"}, F<&Tlink::fid>{"fid"}, F<&Tlink::name>{"name"});
+  static constexpr auto kFields = Fields(F<&Tlink::dfid>{"dfid"}, F<&Tlink::fid>{"fid"}, F<&Tlink::name>{"name"});
 };
 
 // Moves fid into the directory dfid, as `name`.
@@ -148,7 +147,7 @@ struct Tlink {
 // size[4] Rrename tag[2]
 struct Rrename {
   static constexpr uint8_t kType = 21;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Trename tag[2] fid[4] dfid[4] name[s]
@@ -158,8 +157,7 @@ struct Trename {
   Fid fid = kNoFid;
   Fid dfid = kNoFid;
   std::string_view name;
-  static constexpr auto kFields =
-      std::tuple(F<&Trename::fid>{"fid"}, F<&Trename::dfid>{"dfid"}, F<&Trename::name>{"name"});
+  static constexpr auto kFields = Fields(F<&Trename::fid>{"fid"}, F<&Trename::dfid>{"dfid"}, F<&Trename::name>{"name"});
 };
 
 // Moves a name from one directory to another.
@@ -167,7 +165,7 @@ struct Trename {
 // size[4] Rrenameat tag[2]
 struct Rrenameat {
   static constexpr uint8_t kType = 75;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Trenameat tag[2] olddirfid[4] oldname[s] newdirfid[4] newname[s]
@@ -178,8 +176,8 @@ struct Trenameat {
   std::string_view oldname;
   Fid newdirfid = kNoFid;
   std::string_view newname;
-  static constexpr auto kFields = std::tuple(F<&Trenameat::olddirfid>{"olddirfid"}, F<&Trenameat::oldname>{"oldname"},
-                                             F<&Trenameat::newdirfid>{"newdirfid"}, F<&Trenameat::newname>{"newname"});
+  static constexpr auto kFields = Fields(F<&Trenameat::olddirfid>{"olddirfid"}, F<&Trenameat::oldname>{"oldname"},
+                                         F<&Trenameat::newdirfid>{"newdirfid"}, F<&Trenameat::newname>{"newname"});
 };
 
 // Removes the name from the directory dirfd. flags: kUnlinkRemoveDirectory or 0.
@@ -187,7 +185,7 @@ struct Trenameat {
 // size[4] Runlinkat tag[2]
 struct Runlinkat {
   static constexpr uint8_t kType = 77;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Tunlinkat tag[2] dirfd[4] name[s] flags[4]
@@ -198,7 +196,7 @@ struct Tunlinkat {
   std::string_view name;
   uint32_t flags = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Tunlinkat::dirfd>{"dirfd"}, F<&Tunlinkat::name>{"name"}, F<&Tunlinkat::flags>{"flags"});
+      Fields(F<&Tunlinkat::dirfd>{"dirfd"}, F<&Tunlinkat::name>{"name"}, F<&Tunlinkat::flags>{"flags"});
 };
 
 // Removes the file and gives the fid up, even if that fails.
@@ -206,7 +204,7 @@ struct Tunlinkat {
 // size[4] Rremove tag[2]
 struct Rremove {
   static constexpr uint8_t kType = 123;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Tremove tag[2] fid[4]
@@ -214,7 +212,7 @@ struct Tremove {
   static constexpr uint8_t kType = 122;
   using Reply = Rremove;
   Fid fid = kNoFid;
-  static constexpr auto kFields = std::tuple(F<&Tremove::fid>{"fid"});
+  static constexpr auto kFields = Fields(F<&Tremove::fid>{"fid"});
 };
 
 }  // namespace virtfs::p9

@@ -10,7 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
-#include <tuple>
 #include <utility>
 
 #include "protocol/inline_list.h"
@@ -59,10 +58,24 @@ struct OptionalF : F<Member> {
   static constexpr bool kOptional = true;
 };
 
+// The fields of one struct, in wire order. Bases, not a std::tuple, which costs every file that knows the messages a
+// second of compilation.
+template <typename... Field>
+struct Fields : Field... {
+  static constexpr size_t kCount = sizeof...(Field);
+  constexpr explicit Fields(Field... field) : Field(field)... {}
+
+  // visit(field...)
+  template <typename Visit>
+  constexpr decltype(auto) Apply(Visit&& visit) const {
+    return visit(static_cast<const Field&>(*this)...);
+  }
+};
+
 // Calls visit(field, value) for each field of `message`, in wire order.
 template <typename M, typename Visit>
 constexpr void ForEachField(M& message, Visit&& visit) {
-  std::apply([&](const auto&... field) { (visit(field, field.Of(message)), ...); }, M::kFields);
+  M::kFields.Apply([&](const auto&... field) { (visit(field, field.Of(message)), ...); });
 }
 
 // A struct of fields: any message, and DirEntry.
@@ -91,7 +104,7 @@ concept PayloadMessage = Message<M> && requires {
 // Equal in every field.
 template <HasFields M>
 constexpr bool operator==(const M& a, const M& b) {
-  return std::apply([&](const auto&... field) { return ((field.Of(a) == field.Of(b)) && ...); }, M::kFields);
+  return M::kFields.Apply([&](const auto&... field) { return ((field.Of(a) == field.Of(b)) && ...); });
 }
 
 namespace internal {
@@ -111,7 +124,7 @@ constexpr bool TakesValues(std::index_sequence<I...>) {
 // Whether kFields has as many fields as M has members.
 template <HasFields M>
 constexpr bool DeclaresAllFields() {
-  constexpr size_t kCount = std::tuple_size_v<decltype(M::kFields)>;
+  constexpr size_t kCount = decltype(M::kFields)::kCount;
   return internal::TakesValues<M>(std::make_index_sequence<kCount>()) &&
          !internal::TakesValues<M>(std::make_index_sequence<kCount + 1>());
 }

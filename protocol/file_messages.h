@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <tuple>
 
 #include "protocol/field.h"
 
@@ -18,7 +17,7 @@ struct Rlopen {
   static constexpr uint8_t kType = 13;
   Qid qid;
   uint32_t iounit = 0;
-  static constexpr auto kFields = std::tuple(F<&Rlopen::qid>{"qid"}, F<&Rlopen::iounit>{"iounit"});
+  static constexpr auto kFields = Fields(F<&Rlopen::qid>{"qid"}, F<&Rlopen::iounit>{"iounit"});
 };
 
 // size[4] Tlopen tag[2] fid[4] flags[4]
@@ -27,7 +26,7 @@ struct Tlopen {
   using Reply = Rlopen;
   Fid fid = kNoFid;
   uint32_t flags = 0;
-  static constexpr auto kFields = std::tuple(F<&Tlopen::fid>{"fid"}, F<&Tlopen::flags>{"flags"});
+  static constexpr auto kFields = Fields(F<&Tlopen::fid>{"fid"}, F<&Tlopen::flags>{"flags"});
 };
 
 // Makes a regular file in the directory fid and opens it; fid is the file from then on. flags are kOpen*, mode is after
@@ -38,7 +37,7 @@ struct Rlcreate {
   static constexpr uint8_t kType = 15;
   Qid qid;
   uint32_t iounit = 0;
-  static constexpr auto kFields = std::tuple(F<&Rlcreate::qid>{"qid"}, F<&Rlcreate::iounit>{"iounit"});
+  static constexpr auto kFields = Fields(F<&Rlcreate::qid>{"qid"}, F<&Rlcreate::iounit>{"iounit"});
 };
 
 // size[4] Tlcreate tag[2] fid[4] name[s] flags[4] mode[4] gid[4]
@@ -51,8 +50,8 @@ struct Tlcreate {
   uint32_t mode = 0;
   uint32_t gid = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Tlcreate::fid>{"fid"}, F<&Tlcreate::name>{"name"}, F<&Tlcreate::flags>{"flags"},
-                 F<&Tlcreate::mode>{"mode"}, F<&Tlcreate::gid>{"gid"});
+      Fields(F<&Tlcreate::fid>{"fid"}, F<&Tlcreate::name>{"name"}, F<&Tlcreate::flags>{"flags"},
+             F<&Tlcreate::mode>{"mode"}, F<&Tlcreate::gid>{"gid"});
 };
 
 // At most count bytes from offset; none at the end of the file.
@@ -62,7 +61,7 @@ struct Rread {
   static constexpr uint8_t kType = 117;
   static constexpr bool kHasPayload = true;
   uint32_t count = 0;
-  static constexpr auto kFields = std::tuple(F<&Rread::count>{"count"});
+  static constexpr auto kFields = Fields(F<&Rread::count>{"count"});
 };
 
 // size[4] Tread tag[2] fid[4] offset[8] count[4]
@@ -72,8 +71,7 @@ struct Tread {
   Fid fid = kNoFid;
   uint64_t offset = 0;
   uint32_t count = 0;
-  static constexpr auto kFields =
-      std::tuple(F<&Tread::fid>{"fid"}, F<&Tread::offset>{"offset"}, F<&Tread::count>{"count"});
+  static constexpr auto kFields = Fields(F<&Tread::fid>{"fid"}, F<&Tread::offset>{"offset"}, F<&Tread::count>{"count"});
 };
 
 // The reply's count is how many bytes were written.
@@ -82,7 +80,7 @@ struct Tread {
 struct Rwrite {
   static constexpr uint8_t kType = 119;
   uint32_t count = 0;
-  static constexpr auto kFields = std::tuple(F<&Rwrite::count>{"count"});
+  static constexpr auto kFields = Fields(F<&Rwrite::count>{"count"});
 };
 
 // size[4] Twrite tag[2] fid[4] offset[8] count[4] data[count]
@@ -94,7 +92,7 @@ struct Twrite {
   uint64_t offset = 0;
   uint32_t count = 0;
   static constexpr auto kFields =
-      std::tuple(F<&Twrite::fid>{"fid"}, F<&Twrite::offset>{"offset"}, F<&Twrite::count>{"count"});
+      Fields(F<&Twrite::fid>{"fid"}, F<&Twrite::offset>{"offset"}, F<&Twrite::count>{"count"});
 };
 
 // datasync other than 0: data without times. Some clients leave it out.
@@ -102,7 +100,7 @@ struct Twrite {
 // size[4] Rfsync tag[2]
 struct Rfsync {
   static constexpr uint8_t kType = 51;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Tfsync tag[2] fid[4] datasync[4]
@@ -111,7 +109,7 @@ struct Tfsync {
   using Reply = Rfsync;
   Fid fid = kNoFid;
   uint32_t datasync = 0;
-  static constexpr auto kFields = std::tuple(F<&Tfsync::fid>{"fid"}, OptionalF<&Tfsync::datasync>{"datasync"});
+  static constexpr auto kFields = Fields(F<&Tfsync::fid>{"fid"}, OptionalF<&Tfsync::datasync>{"datasync"});
 };
 
 // Takes or gives up a POSIX record lock. type is kLockRead, kLockWrite or kLockUnlock, flags kLockBlock or
@@ -121,7 +119,7 @@ struct Tfsync {
 struct Rlock {
   static constexpr uint8_t kType = 53;
   uint8_t status = 0;
-  static constexpr auto kFields = std::tuple(F<&Rlock::status>{"status"});
+  static constexpr auto kFields = Fields(F<&Rlock::status>{"status"});
 };
 
 // size[4] Tlock tag[2] fid[4] type[1] flags[4] start[8] length[8] proc_id[4] client_id[s]
@@ -136,8 +134,8 @@ struct Tlock {
   uint32_t proc_id = 0;
   std::string_view client_id;
   static constexpr auto kFields =
-      std::tuple(F<&Tlock::fid>{"fid"}, F<&Tlock::type>{"type"}, F<&Tlock::flags>{"flags"}, F<&Tlock::start>{"start"},
-                 F<&Tlock::length>{"length"}, F<&Tlock::proc_id>{"proc_id"}, F<&Tlock::client_id>{"client_id"});
+      Fields(F<&Tlock::fid>{"fid"}, F<&Tlock::type>{"type"}, F<&Tlock::flags>{"flags"}, F<&Tlock::start>{"start"},
+             F<&Tlock::length>{"length"}, F<&Tlock::proc_id>{"proc_id"}, F<&Tlock::client_id>{"client_id"});
 };
 
 // What stands in the way of such a lock: the reply is the lock of the holder, or kLockUnlock.
@@ -151,8 +149,8 @@ struct Rgetlock {
   uint32_t proc_id = 0;
   std::string_view client_id;
   static constexpr auto kFields =
-      std::tuple(F<&Rgetlock::type>{"type"}, F<&Rgetlock::start>{"start"}, F<&Rgetlock::length>{"length"},
-                 F<&Rgetlock::proc_id>{"proc_id"}, F<&Rgetlock::client_id>{"client_id"});
+      Fields(F<&Rgetlock::type>{"type"}, F<&Rgetlock::start>{"start"}, F<&Rgetlock::length>{"length"},
+             F<&Rgetlock::proc_id>{"proc_id"}, F<&Rgetlock::client_id>{"client_id"});
 };
 
 // size[4] Tgetlock tag[2] fid[4] type[1] start[8] length[8] proc_id[4] client_id[s]
@@ -165,9 +163,9 @@ struct Tgetlock {
   uint64_t length = 0;
   uint32_t proc_id = 0;
   std::string_view client_id;
-  static constexpr auto kFields = std::tuple(F<&Tgetlock::fid>{"fid"}, F<&Tgetlock::type>{"type"},
-                                             F<&Tgetlock::start>{"start"}, F<&Tgetlock::length>{"length"},
-                                             F<&Tgetlock::proc_id>{"proc_id"}, F<&Tgetlock::client_id>{"client_id"});
+  static constexpr auto kFields =
+      Fields(F<&Tgetlock::fid>{"fid"}, F<&Tgetlock::type>{"type"}, F<&Tgetlock::start>{"start"},
+             F<&Tgetlock::length>{"length"}, F<&Tgetlock::proc_id>{"proc_id"}, F<&Tgetlock::client_id>{"client_id"});
 };
 
 }  // namespace virtfs::p9

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <tuple>
 
 #include "protocol/constants.h"
 #include "protocol/field.h"
@@ -18,7 +17,7 @@ namespace virtfs::p9 {
 struct Rlerror {
   static constexpr uint8_t kType = 7;
   uint32_t ecode = 0;
-  static constexpr auto kFields = std::tuple(F<&Rlerror::ecode>{"ecode"});
+  static constexpr auto kFields = Fields(F<&Rlerror::ecode>{"ecode"});
 };
 
 // Begins the session anew: every fid is gone. msize is the most bytes that any message may have, from size[4] on; the
@@ -29,7 +28,7 @@ struct Rversion {
   static constexpr uint8_t kType = 101;
   uint32_t msize = 0;
   std::string_view version;
-  static constexpr auto kFields = std::tuple(F<&Rversion::msize>{"msize"}, F<&Rversion::version>{"version"});
+  static constexpr auto kFields = Fields(F<&Rversion::msize>{"msize"}, F<&Rversion::version>{"version"});
 };
 
 // size[4] Tversion tag[2] msize[4] version[s]
@@ -38,7 +37,7 @@ struct Tversion {
   using Reply = Rversion;
   uint32_t msize = 0;
   std::string_view version;
-  static constexpr auto kFields = std::tuple(F<&Tversion::msize>{"msize"}, F<&Tversion::version>{"version"});
+  static constexpr auto kFields = Fields(F<&Tversion::msize>{"msize"}, F<&Tversion::version>{"version"});
 };
 
 // Would begin an authentication on afid. Answered by an error where none is wanted, which is the rule.
@@ -47,7 +46,7 @@ struct Tversion {
 struct Rauth {
   static constexpr uint8_t kType = 103;
   Qid aqid;
-  static constexpr auto kFields = std::tuple(F<&Rauth::aqid>{"aqid"});
+  static constexpr auto kFields = Fields(F<&Rauth::aqid>{"aqid"});
 };
 
 // size[4] Tauth tag[2] afid[4] uname[s] aname[s] n_uname[4]
@@ -58,8 +57,8 @@ struct Tauth {
   std::string_view uname;
   std::string_view aname;
   uint32_t n_uname = kNoUname;
-  static constexpr auto kFields = std::tuple(F<&Tauth::afid>{"afid"}, F<&Tauth::uname>{"uname"},
-                                             F<&Tauth::aname>{"aname"}, F<&Tauth::n_uname>{"n_uname"});
+  static constexpr auto kFields = Fields(F<&Tauth::afid>{"afid"}, F<&Tauth::uname>{"uname"}, F<&Tauth::aname>{"aname"},
+                                         F<&Tauth::n_uname>{"n_uname"});
 };
 
 // Makes fid the root of the tree `aname`, on behalf of n_uname, or of uname if that is kNoUname. afid is kNoFid unless
@@ -69,7 +68,7 @@ struct Tauth {
 struct Rattach {
   static constexpr uint8_t kType = 105;
   Qid qid;
-  static constexpr auto kFields = std::tuple(F<&Rattach::qid>{"qid"});
+  static constexpr auto kFields = Fields(F<&Rattach::qid>{"qid"});
 };
 
 // size[4] Tattach tag[2] fid[4] afid[4] uname[s] aname[s] n_uname[4]
@@ -82,8 +81,8 @@ struct Tattach {
   std::string_view aname;
   uint32_t n_uname = kNoUname;
   static constexpr auto kFields =
-      std::tuple(F<&Tattach::fid>{"fid"}, F<&Tattach::afid>{"afid"}, F<&Tattach::uname>{"uname"},
-                 F<&Tattach::aname>{"aname"}, F<&Tattach::n_uname>{"n_uname"});
+      Fields(F<&Tattach::fid>{"fid"}, F<&Tattach::afid>{"afid"}, F<&Tattach::uname>{"uname"},
+             F<&Tattach::aname>{"aname"}, F<&Tattach::n_uname>{"n_uname"});
 };
 
 // Asks that the request with oldtag be given up. After Rflush nothing more comes with that tag.
@@ -91,7 +90,7 @@ struct Tattach {
 // size[4] Rflush tag[2]
 struct Rflush {
   static constexpr uint8_t kType = 109;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Tflush tag[2] oldtag[2]
@@ -99,7 +98,7 @@ struct Tflush {
   static constexpr uint8_t kType = 108;
   using Reply = Rflush;
   Tag oldtag = kNoTag;
-  static constexpr auto kFields = std::tuple(F<&Tflush::oldtag>{"oldtag"});
+  static constexpr auto kFields = Fields(F<&Tflush::oldtag>{"oldtag"});
 };
 
 // From fid along the names to newfid; no names at all makes newfid another fid for the same file. An Rwalk with fewer
@@ -109,7 +108,7 @@ struct Tflush {
 struct Rwalk {
   static constexpr uint8_t kType = 111;
   InlineList<Qid, kMaxWalk> wqid;
-  static constexpr auto kFields = std::tuple(F<&Rwalk::wqid>{"wqid"});
+  static constexpr auto kFields = Fields(F<&Rwalk::wqid>{"wqid"});
 };
 
 // size[4] Twalk tag[2] fid[4] newfid[4] nwname[2] nwname*(wname[s])
@@ -119,8 +118,7 @@ struct Twalk {
   Fid fid = kNoFid;
   Fid newfid = kNoFid;
   InlineList<std::string_view, kMaxWalk> wname;
-  static constexpr auto kFields =
-      std::tuple(F<&Twalk::fid>{"fid"}, F<&Twalk::newfid>{"newfid"}, F<&Twalk::wname>{"wname"});
+  static constexpr auto kFields = Fields(F<&Twalk::fid>{"fid"}, F<&Twalk::newfid>{"newfid"}, F<&Twalk::wname>{"wname"});
 };
 
 // Gives the fid up, whatever the answer.
@@ -128,7 +126,7 @@ struct Twalk {
 // size[4] Rclunk tag[2]
 struct Rclunk {
   static constexpr uint8_t kType = 121;
-  static constexpr auto kFields = std::tuple();
+  static constexpr auto kFields = Fields();
 };
 
 // size[4] Tclunk tag[2] fid[4]
@@ -136,7 +134,7 @@ struct Tclunk {
   static constexpr uint8_t kType = 120;
   using Reply = Rclunk;
   Fid fid = kNoFid;
-  static constexpr auto kFields = std::tuple(F<&Tclunk::fid>{"fid"});
+  static constexpr auto kFields = Fields(F<&Tclunk::fid>{"fid"});
 };
 
 }  // namespace virtfs::p9

@@ -153,7 +153,7 @@ bool ReadFields(Reader& reader, M& message) {
     }
     return at.Read(field.Of(message));
   };
-  const bool complete = std::apply([&](const auto&... field) { return (read(field) && ...); }, M::kFields);
+  const bool complete = M::kFields.Apply([&](const auto&... field) { return (read(field) && ...); });
   reader = at;
   return complete;
 }
@@ -165,19 +165,18 @@ void WriteFields(Writer& writer, const M& message) {
 
 template <HasFields M>
 constexpr size_t FieldsSize(const M& message) {
-  return std::apply([&](const auto&... field) { return (size_t{0} + ... + WireSize(field.Of(message))); }, M::kFields);
+  return M::kFields.Apply([&](const auto&... field) { return (size_t{0} + ... + WireSize(field.Of(message))); });
 }
 
 template <HasFields M>
 constexpr size_t MaxFieldsSize() {
   const M message;
-  return std::apply([&](const auto&... field) { return (size_t{0} + ... + MaxWireSize(&field.Of(message))); },
-                    M::kFields);
+  return M::kFields.Apply([&](const auto&... field) { return (size_t{0} + ... + MaxWireSize(&field.Of(message))); });
 }
 
 template <HasFields M>
 constexpr bool FieldsHaveWireForm(const M& message) {
-  return std::apply([&](const auto&... field) { return (HasWireForm(field.Of(message)) && ...); }, M::kFields);
+  return M::kFields.Apply([&](const auto&... field) { return (HasWireForm(field.Of(message)) && ...); });
 }
 
 }  // namespace virtfs::p9::internal

@@ -1,5 +1,7 @@
 """Fuzzers that are tests too."""
 
+load(":cc.bzl", "cc_test")
+
 def virtfs_fuzz_test(name, srcs, deps = [], corpus = None, **kwargs):
     """A file with LLVMFuzzerTestOneInput, as a fuzzer and as a test.
 
@@ -17,7 +19,7 @@ def virtfs_fuzz_test(name, srcs, deps = [], corpus = None, **kwargs):
     if not name.endswith("_fuzz"):
         fail("a fuzzer's name ends in _fuzz: " + name)
     files = native.glob([(corpus or "testdata/%s_corpus" % name[:-len("_fuzz")]) + "/*"], allow_empty = False)
-    native.cc_test(
+    cc_test(
         name = name,
         size = "small",
         srcs = srcs,

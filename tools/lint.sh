@@ -28,7 +28,7 @@ if [ ! -x node_modules/.bin/buildifier ]; then
 fi
 mapfile -t builds < <(select_files '(BUILD\.bazel|WORKSPACE|\.bzl)$')
 [ ${#builds[@]} -eq 0 ] || node_modules/.bin/buildifier -mode=check -lint=warn \
-  -warnings=-module-docstring,-native-cc-binary,-native-cc-import,-native-cc-library,-native-cc-test,-native-cc-toolchain,-native-sh-binary,-native-sh-test,-native-java-library "${builds[@]}" || found
+  -warnings=-module-docstring,-native-cc-binary,-native-cc-common,-native-cc-import,-native-cc-info,-native-cc-library,-native-cc-test,-native-cc-toolchain,-native-sh-binary,-native-sh-test,-native-java-library "${builds[@]}" || found
 
 step "clang-tidy"
 python3 tools/compile_commands.py || fail "no compile_commands.json"

@@ -10,6 +10,7 @@ def _plain_transition_impl(_settings, _attr):
         "//command_line_option:linkopt": [],
         "//command_line_option:platform_suffix": "plain",
         "//command_line_option:strip": "sometimes",
+        "//tools:precompile": False,
     }
 
 _plain_transition = transition(
@@ -21,6 +22,7 @@ _plain_transition = transition(
         "//command_line_option:linkopt",
         "//command_line_option:platform_suffix",
         "//command_line_option:strip",
+        "//tools:precompile",
     ],
 )
 

@@ -9,15 +9,12 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "base/sanitizer.h"
 
 namespace virtfs::backend {
 
 // Sanitizers' run-time libraries make system calls of their own at any time, so a binary with one in it has no filter.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kFilterIsPossible = false;
-#else
-inline constexpr bool kFilterIsPossible = true;
-#endif
+inline constexpr bool kFilterIsPossible = !VIRTFS_SANITIZED;
 
 absl::Status ForbidOtherSystemCalls();
 

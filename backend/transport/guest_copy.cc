@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "base/sanitizer.h"
+
 namespace virtfs::backend {
 namespace {
 
@@ -12,12 +14,8 @@ std::atomic_ref<T> Shared(uint8_t* at) {
 }
 
 // A sanitizer sees the loops below and not the instruction.
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#if defined(__has_feature)
-#define VIRTFS_BULK_COPY !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer)
-#else
+#if defined(__x86_64__) && !VIRTFS_SANITIZED
 #define VIRTFS_BULK_COPY 1
-#endif
 #endif
 
 #if VIRTFS_BULK_COPY

@@ -7,6 +7,8 @@
 #include <random>
 #include <string>
 
+#include "base/sanitizer.h"
+
 namespace virtfs::host {
 namespace {
 
@@ -73,7 +75,7 @@ TEST(HandleStoreTest, DoesAsAMapDoes) {
   }
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !VIRTFS_SANITIZED
 TEST(HandleStoreTest, TakesTenBytesForAHandleOfEight) {
   constexpr size_t kHandles = 1'000'000;
   const auto in_use = [] { return mallinfo2().uordblks + mallinfo2().hblkhd; };

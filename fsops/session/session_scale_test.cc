@@ -6,18 +6,14 @@
 
 #include <string>
 
+#include "base/sanitizer.h"
 #include "fsops/session/session_test_client.h"
 
 namespace virtfs {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-constexpr int kFiles = 2000;
-#else
-constexpr bool kSanitized = false;
-constexpr int kFiles = 20000;
-#endif
+constexpr bool kSanitized = VIRTFS_SANITIZED;
+constexpr int kFiles = kSanitized ? 2000 : 20000;
 
 class SessionScaleTest : public SessionTest {
  protected:
