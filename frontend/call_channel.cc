@@ -65,12 +65,14 @@ bool CallChannel::WaitIdle(Deadline deadline) {
 // Waits for `call`, or if there is none until nothing is in flight.
 bool CallChannel::WaitLocked(std::unique_lock<std::mutex>& lock, RingCall* call, Deadline deadline) {
   while (!IsDone(call)) {
-    if (!receiving_) {
+    // After a failure nothing more is received: what is not done is in the hands of whoever completes it.
+    const auto may_receive = [&] { return !receiving_ && !failed_; };
+    if (may_receive()) {
       Receive(lock, call, deadline);
     } else {
       std::condition_variable& changed = call != nullptr ? call->changed_ : idle_;
       if (call != nullptr) waiting_.push_back(call);
-      const auto ready = [&] { return IsDone(call) || !receiving_; };
+      const auto ready = [&] { return IsDone(call) || may_receive(); };
       if (deadline == Deadline::max()) {
         changed.wait(lock, ready);
       } else {

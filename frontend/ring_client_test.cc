@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <latch>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -292,6 +293,44 @@ TEST_F(RingClientTest, FailureEndsEveryWait) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(failed, 4);
   EXPECT_EQ(ring_->fault(), "the test says so");
+}
+
+// virtfs-client once ran for ten seconds after its server was killed: a thread in WaitIdle looked again and again, with
+// the lock that the thread which had told the last call needed to say so.
+TEST_F(RingClientTest, WhoWaitsAfterAFailureLeavesTheLockToWhoEndsIt) {
+  Start();
+  struct {
+    std::latch told{1}, may_return{1};
+  } gate;
+  const std::vector<uint8_t> head = Frame(1, p9::Tgetattr{kHeld, 0});
+  std::vector<uint8_t> reply(p9::kMinHeadSize<p9::Rgetattr>);
+  RingCall call;
+  call.head = head;
+  call.reply = reply;
+  call.context = &gate;
+  call.on_done = [](RingCall& done) {
+    auto& at = *static_cast<decltype(gate)*>(done.context);
+    at.told.count_down();
+    at.may_return.wait();
+  };
+  ring_->Submit(call);
+  while (backend_->held() < 1) std::this_thread::yield();
+  std::thread fails([&] { ring_->Fail("the test says so"); });
+  gate.told.wait();
+  std::atomic<bool> waits = false;
+  std::thread waiter([&] {
+    waits = true;
+    EXPECT_TRUE(ring_->WaitIdle(In(seconds(10))));
+  });
+  while (!waits) std::this_thread::yield();
+  // Each needs the lock.
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_EQ(ring_->fault(), "the test says so");
+    std::this_thread::yield();
+  }
+  gate.may_return.count_down();
+  fails.join();
+  waiter.join();
 }
 
 TEST_F(RingClientTest, SessionThatGoesOnForgetsWhatWasAtStake) {

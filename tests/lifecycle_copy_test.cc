@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/inotify.h>
+#include <sys/wait.h>
 
 #include <filesystem>
 #include <fstream>
@@ -16,6 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr int kShares = 3;
 constexpr int kDeaths = 20;
+constexpr int kFiles = 3000;
 
 class LifecycleCopyTest : public LifecycleTest {
  protected:
@@ -24,7 +26,7 @@ class LifecycleCopyTest : public LifecycleTest {
     if (HasFatalFailure()) return;
     source_ = directory_ + "/source";
     // Takes some seconds to copy: long enough to die in the middle of it.
-    for (int d = 0; d < 30; ++d) {
+    for (int d = 0; d < kFiles / 100; ++d) {
       const std::string directory = source_ + "/d" + std::to_string(d);
       fs::create_directories(directory);
       for (int f = 0; f < 100; ++f) {
@@ -32,6 +34,15 @@ class LifecycleCopyTest : public LifecycleTest {
             << std::string(size_t{100} * f, static_cast<char>('a' + f % 26));
       }
     }
+  }
+
+  static int FilesBelow(const std::string& directory) {
+    int files = 0;
+    std::error_code error;
+    for (fs::recursive_directory_iterator it(directory, error), none; !error && it != none; it.increment(error)) {
+      files += it->is_regular_file(error);
+    }
+    return files;
   }
 
   struct Copy {
@@ -79,9 +90,14 @@ class LifecycleCopyTest : public LifecycleTest {
       Copy copy = StartCopy(domid, tag, name);
       WaitForMiddle(copy);
       kill(copy.process->pid(), SIGSTOP);
-      if (HasFatalFailure() || copy.process->Running()) return copy;
+      // With all files there it may have closed its device already.
+      siginfo_t ended_or_halted;
+      waitid(P_PID, static_cast<id_t>(copy.process->pid()), &ended_or_halted, WEXITED | WSTOPPED | WNOWAIT);
+      if (HasFatalFailure() || (copy.process->Running() && FilesBelow(copy.target) < kFiles)) return copy;
       EXPECT_LT(attempt, 20) << "every copy is done before it can be halted";
       if (HasFailure()) return copy;
+      kill(copy.process->pid(), SIGCONT);
+      copy.process->Wait();
       fs::remove_all(copy.target);
     }
   }
@@ -157,13 +173,13 @@ TEST_F(LifecycleCopyTest, AServerThatIsKilledMidCopyCostsItsShareOnly) {
   Copy other = StartCopy(1, "two", "other");
   WaitForMiddle(other);
   const std::vector<int> bystander = ChildrenOf(keeper->pid());
-  Copy doomed = StartCopy(1, "one", "doomed");
-  WaitForMiddle(doomed);
+  const std::vector<Copy> doomed = {StartHalted(1, "one", "doomed")};
   for (int server : ChildrenOf(keeper->pid())) {
     if (std::count(bystander.begin(), bystander.end(), server) != 0) continue;
     ASSERT_EQ(kill(server, SIGKILL), 0);
   }
-  EXPECT_NE(doomed.process->Wait(), 0);
+  GoOn(doomed);
+  EXPECT_NE(doomed[0].process->Wait(), 0);
   ASSERT_TRUE(WaitForState(1, 0, kInitWait));
   ExpectVerified(other);
   ExpectVerified(StartCopy(1, "one", "again"));
