@@ -74,7 +74,6 @@ class LimitsTest : public ClientTest {
   struct Free {
     uint64_t files;
     uint64_t space;
-    friend bool operator==(const Free&, const Free&) = default;
   };
   Free Statfs() {
     const Result<p9::Rstatfs> status = client().Call(p9::Tstatfs{root()});

@@ -23,7 +23,6 @@ namespace {
 
 using frontend::Exchange;
 using frontend::P9Client;
-using frontend::RemoteFid;
 using Clock = std::chrono::steady_clock;
 
 constexpr size_t kDirectories = 4000;

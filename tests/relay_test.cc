@@ -97,7 +97,8 @@ TEST_F(RelayTest, ManyRequestsAreOnTheirWayAtOnceAndTagsComeBack) {
   const std::vector<uint8_t> bytes = Pattern(kSize + kCount);
   const auto block = [&](p9::Tag tag) { return std::span(bytes).subspan(tag, kSize); };
   std::thread writer([&] {
-    for (p9::Tag tag = 0; tag < kCount; ++tag) client.Send(tag, p9::Twrite{kFile, tag * kSize, kSize}, block(tag));
+    for (p9::Tag tag = 0; tag < kCount; ++tag)
+      client.Send(tag, p9::Twrite{kFile, uint64_t{tag} * kSize, kSize}, block(tag));
   });
   std::set<p9::Tag> tags;
   for (p9::Tag i = 0; i < kCount; ++i) {
@@ -113,7 +114,7 @@ TEST_F(RelayTest, ManyRequestsAreOnTheirWayAtOnceAndTagsComeBack) {
   // No reply is read before all are asked for: the relay must not need that.
   std::vector<uint8_t> reads;
   for (p9::Tag tag = 0; tag < kCount; ++tag) {
-    const std::vector<uint8_t> read = StreamClient::Frame(tag, p9::Tread{kFile, tag * kSize, kSize});
+    const std::vector<uint8_t> read = StreamClient::Frame(tag, p9::Tread{kFile, uint64_t{tag} * kSize, kSize});
     reads.insert(reads.end(), read.begin(), read.end());
   }
   client.SendBytes(reads);

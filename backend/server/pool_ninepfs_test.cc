@@ -103,7 +103,7 @@ TEST_F(PoolNinepfsTest, EveryReplyComesWhole) {
   constexpr int kRounds = 5, kBurst = 40;
   for (int round = 0; round < kRounds; ++round) {
     for (uint32_t i = 0; i < kBurst * kRings; ++i) Send(i % kRings, static_cast<p9::Tag>(i), 1000 + 23 * i);
-    std::vector<bool> seen(kBurst * kRings);
+    std::vector<bool> seen(size_t{kBurst} * kRings);
     for (uint32_t i = 0; i < kBurst * kRings; ++i) {
       const uint32_t ring = i % kRings;
       const std::vector<uint8_t> reply = Receive(ring);

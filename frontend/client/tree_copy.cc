@@ -61,8 +61,8 @@ Result<void> CopySymlink(Node& from, Node& to, const std::string& name, const At
   return (*link)->Become(like);
 }
 
-void CopyNode(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<Node> to, const std::string& name,
-              const std::string& path, const std::shared_ptr<Filling>& parent);
+void CopyNode(const TreeTask& task, const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
+              const std::string& name, const std::string& path, const std::shared_ptr<Filling>& parent);
 
 void CopyEntries(const std::shared_ptr<Filling>& filling) {
   const TreeTask& task = filling->task;
@@ -95,16 +95,15 @@ Result<std::shared_ptr<Node>> MakeOrOpenDirectory(Node& to, const std::string& n
 }
 
 // Copies one node; what is in a directory by further jobs.
-void CopyNode(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<Node> to, const std::string& name,
-              const std::string& path, const std::shared_ptr<Filling>& parent) {
+void CopyNode(const TreeTask& task, const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
+              const std::string& name, const std::string& path, const std::shared_ptr<Filling>& parent) {
   const Result<Attributes> like = from->Stat();
   if (!like.ok()) return task.report.Problem(path, like.error());
   Result<void> copied;
   if (S_ISDIR(like->mode)) {
     Result<std::shared_ptr<Node>> directory = MakeOrOpenDirectory(*to, name);
     if (!directory.ok()) return task.report.Problem(path, directory.error());
-    CopyEntries(
-        std::shared_ptr<Filling>(new Filling{task, std::move(from), *std::move(directory), *like, path, parent}));
+    CopyEntries(std::shared_ptr<Filling>(new Filling{task, from, *std::move(directory), *like, path, parent}));
     return;
   }
   if (S_ISREG(like->mode)) {
@@ -121,8 +120,8 @@ void CopyNode(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<
 
 }  // namespace
 
-void CopyTree(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<Node> to, const std::string& to_name,
-              const std::string& path) {
+void CopyTree(const TreeTask& task, const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
+              const std::string& to_name, const std::string& path) {
   task.pool.Add([=] {
     task.report.found_entries++;
     if (!to_name.empty()) return CopyNode(task, from, to, to_name, path, nullptr);

@@ -48,7 +48,8 @@ void RemoveNode(const TreeTask& task, const std::shared_ptr<Node>& parent, const
 
 }  // namespace
 
-void RemoveTree(const TreeTask& task, std::shared_ptr<Node> parent, const std::string& name, const std::string& path) {
+void RemoveTree(const TreeTask& task, const std::shared_ptr<Node>& parent, const std::string& name,
+                const std::string& path) {
   task.report.found_entries++;
   task.pool.Add([=] { RemoveNode(task, parent, name, path, nullptr); });
   task.pool.Run();

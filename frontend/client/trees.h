@@ -27,8 +27,8 @@ struct TreeTask {
 // Copies `from` to the name `to_name` in the directory `to`: content, mode, times, symlinks. A directory that is there
 // already is filled; a file is overwritten; a symlink is replaced. With an empty `to_name` (`from` is a directory) what
 // is in `from` is copied into `to`. `path` is what `from` is called in messages.
-void CopyTree(const TreeTask& task, std::shared_ptr<Node> from, std::shared_ptr<Node> to, const std::string& to_name,
-              const std::string& path);
+void CopyTree(const TreeTask& task, const std::shared_ptr<Node>& from, const std::shared_ptr<Node>& to,
+              const std::string& to_name, const std::string& path);
 
 // Names everything in which two trees differ: kind, mode, size, mtime, content, a symlink's target, names that only one
 // has. `differ` gets a path relative to the trees and what differs there, from any thread.
@@ -41,6 +41,7 @@ void CompareTrees(const TreeTask& task, const std::shared_ptr<Node>& one, const 
                   const CompareOptions& options, const Differ& differ);
 
 // Removes `name` of `parent` and all that is in it. `path` is what it is called in messages.
-void RemoveTree(const TreeTask& task, std::shared_ptr<Node> parent, const std::string& name, const std::string& path);
+void RemoveTree(const TreeTask& task, const std::shared_ptr<Node>& parent, const std::string& name,
+                const std::string& path);
 
 }  // namespace virtfs::frontend

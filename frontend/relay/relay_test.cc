@@ -308,11 +308,11 @@ TEST_F(RelayTest, LargeRepliesComeWholeThroughASmallSocket) {
   const int small = 4096;
   ASSERT_EQ(setsockopt(stream_.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
   constexpr uint32_t kSize = 300'001;
-  for (p9::Tag tag = 0; tag < 20; ++tag) client_.Send(tag, p9::Tread{1, tag * 1000U, kSize});
+  for (p9::Tag tag = 0; tag < 20; ++tag) client_.Send(tag, p9::Tread{1, tag * uint64_t{1000}, kSize});
   for (int i = 0; i < 20; ++i) {
     const std::vector<uint8_t> reply = client_.Receive();
     ASSERT_EQ(reply.size(), p9::kMinHeadSize<p9::Rread> + kSize);
-    const uint64_t offset = p9::ParseHeader(reply)->tag * 1000U;
+    const uint64_t offset = p9::ParseHeader(reply)->tag * uint64_t{1000};
     for (size_t k = 0; k < kSize; ++k) {
       ASSERT_EQ(reply[p9::kMinHeadSize<p9::Rread> + k], Byte(offset + k)) << k;
     }

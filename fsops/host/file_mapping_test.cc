@@ -303,9 +303,11 @@ TEST_P(FileMappingTest, ConcurrentRenamesAndChangesLoseNothing) {
   const InodeRef d = MakeDirectory("d");
   constexpr int kFiles = 3, kTurns = 300;
   std::vector<InodeRef> files;
+  files.reserve(kFiles);
   for (int i = 0; i < kFiles; ++i) files.push_back(MakeFileOf(static_cast<uint32_t>(i), std::to_string(i)));
   std::atomic<int> running = kFiles;
   std::vector<std::thread> threads;
+  threads.reserve(kFiles);
   for (int i = 0; i < kFiles; ++i) {
     threads.emplace_back([&, i] {
       const PathComponent name = Name(std::to_string(i));

@@ -259,8 +259,8 @@ TEST_P(UsageTest, AnEvictedFileWithoutANameIsGone) {
   const InodeRef held = Create("file")->node.inode;
   EXPECT_EQ(Resize(*held, kUnit), 0);
   ASSERT_EQ(ErrorOf(tree_->Unlink(root(), Name("file"))), 0);
-  std::vector<InodeRef> others;
-  for (int i = 0; i < 10; ++i) others.push_back(MakeDirectory(root(), "d" + std::to_string(i)).inode);
+  std::vector<InodeRef> others(10);
+  for (int i = 0; i < 10; ++i) others[static_cast<size_t>(i)] = MakeDirectory(root(), "d" + std::to_string(i)).inode;
   EXPECT_EQ(ErrorOf(tree_->Stat(*held)), ESTALE);
   EXPECT_EQ(Counted(), (Usage::Count{10, 0}));
 
@@ -415,6 +415,7 @@ TEST_P(UsageTest, RacesLoseNothing) {
   constexpr int kThreads = 4, kSteps = 4'000;
   Limit(14, 24 * kUnit, 4);
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       std::mt19937 random(static_cast<unsigned>(t));

@@ -223,7 +223,7 @@ TEST_P(LockTableModelTest, EveryStepIsAsTheModelSays) {
       for (uint32_t byte = first; byte <= last; ++byte) model_[owner][byte] = {type, fid};
     }
     ASSERT_NO_FATAL_FAILURE(CheckAll());
-    ASSERT_EQ(table_.empty(), table_.size() == 0);
+    ASSERT_EQ(table_.empty(), table_.size() == 0);  // NOLINT(readability-container-size-empty)
   }
 }
 

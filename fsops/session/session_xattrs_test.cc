@@ -12,7 +12,7 @@
 namespace virtfs {
 namespace {
 
-using std::string_literals::operator""s;
+using namespace std::string_literals;
 
 class SessionXattrsTest : public SessionTest {
  protected:

@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tests/linux/linux_host.h"
 
 namespace virtfs {
@@ -23,7 +24,7 @@ TEST_P(LinuxSoak, ThreeMountsOfOneDirectory) {
   std::string script;
   for (const std::string& cache : caches) {
     ASSERT_TRUE(host->Share(cache, host->Directory("soak"), "security_model=passthrough"));
-    script += "mount_share " + cache + " /virtfs/" + cache + " cache=" + cache + ",msize=131072\n";
+    absl::StrAppend(&script, "mount_share ", cache, " /virtfs/", cache, " cache=", cache, ",msize=131072\n");
   }
   script += "EXERCISER='" + RealPath("tests/linux/lib/file_exerciser") + "' /virtfs/guest/soak.sh " +
             std::to_string(bound) + "\numount /virtfs/none /virtfs/mmap /virtfs/loose\n";

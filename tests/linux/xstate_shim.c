@@ -19,7 +19,7 @@
 enum { kLongestState = 64 * 1024 };
 
 static long set_registers(long pid, const struct iovec* given) {
-  // Not on the stack: that of the guest's kernel is a few pages, and its one thread of the host's makes all these calls.
+  // Not on the stack: that of the guest's kernel is a few pages. All these calls are made by its one thread.
   _Alignas(64) static char state[kLongestState];
   struct iovec whole = {state, sizeof(state)};
   if (syscall(SYS_ptrace, PTRACE_GETREGSET, pid, NT_X86_XSTATE, &whole) != 0) return -1;

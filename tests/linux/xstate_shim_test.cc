@@ -15,7 +15,7 @@
 namespace {
 
 // The legacy area and the header of XSAVE: the least that names what is in the rest.
-constexpr size_t kShort = 512 + 64;
+constexpr size_t kShort = 512 + 64, kMost = size_t{64} * 1024;
 // Where the 16 bytes of xmm0 are in it.
 constexpr size_t kXmm0 = 160;
 
@@ -31,7 +31,7 @@ class XstateShim : public testing::Test {
     int status = 0;
     ASSERT_EQ(waitpid(child_, &status, 0), child_);
     ASSERT_TRUE(WIFSTOPPED(status));
-    whole_.resize(64 * 1024);
+    whole_.resize(kMost);
     ASSERT_EQ(Get(&whole_), 0);
     // What makes user-mode Linux fail, on this processor.
     std::vector<char> part(whole_.begin(), whole_.begin() + kShort);
@@ -64,7 +64,7 @@ TEST_F(XstateShim, AShortBufferIsCompleted) {
   part[512] |= 2;  // XSTATE_BV: the SSE registers are not at their initial values
   iovec given = {part.data(), part.size()};
   EXPECT_EQ(ptrace(PTRACE_SETREGSET, child_, NT_X86_XSTATE, &given), 0) << strerror(errno);
-  std::vector<char> after(64 * 1024);
+  std::vector<char> after(kMost);
   ASSERT_EQ(Get(&after), 0);
   EXPECT_EQ(after.size(), whole_.size());
   EXPECT_EQ(std::string(&after[kXmm0], 16), "sixteen letters.");

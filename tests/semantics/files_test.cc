@@ -125,7 +125,7 @@ TEST_P(Changing, P05_TheGroupIsAsGivenUnlessTheDirectoryIsSetgid) {
 // --- 6: Tread ---
 
 TEST_P(Reading, P06_CountsAreClamped) {
-  const std::string content(3 * Wire::kMsize, 'x');
+  const std::string content(size_t{3} * Wire::kMsize, 'x');
   MakeFile("f", content.substr(0, 60'000));
   const p9::Fid file = OpenAt("f", p9::kOpenReadOnly);
   EXPECT_EQ(Read(file, 0, 0xffffffff).size(), 60'000u);

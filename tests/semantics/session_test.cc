@@ -280,6 +280,7 @@ TEST_P(Reading, P19_DuplicateTagsInFlightCorruptNothing) {
     const auto blocked = wire().Start(100, p9::Tlopen{leased, p9::kOpenReadOnly});
     // The same tag again, while the first is surely in flight.
     std::vector<std::unique_ptr<Wire::Pending>> again;
+    again.reserve(20);
     for (int i = 0; i < 20; ++i) again.push_back(wire().Start(100, p9::Tgetattr{file, p9::kGetattrBasic}));
     for (const auto& each : again) {
       const Result<p9::Rgetattr> reply = p9::Decode<p9::Rgetattr>(each->Wait());

@@ -11,6 +11,7 @@
 #include <span>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "options/option_table.h"
 #include "tests/spec/document.h"
 
@@ -317,7 +318,7 @@ Differences CompareNodes(std::string_view document, std::string_view header) {
     const bool found = std::any_of(lines.begin(), lines.end(), [&](std::string_view line) {
       return line.find(" *    " + wanted + ' ') == 0 && line.find(bounds) != line.npos;
     });
-    const std::string described = bounds.empty() ? path : path + " with " + bounds;
+    const std::string described = bounds.empty() ? path : absl::StrCat(path, " with ", bounds);
     Expect(out, found, described + " is in the document and not in the header's comment");
   }
   for (const Macro& macro : NodeMacros()) {
@@ -341,7 +342,8 @@ Differences CompareOptions(std::string_view document, std::string_view manual) {
     const std::string initial(option->initial);
     const std::string in_cell = Cell(row, 4).substr(0, Cell(row, 4).find(':'));
     const bool same = initial.empty() ? in_cell == "must exist" : in_cell == '"' + initial + '"' || in_cell == initial;
-    Expect(out, same, row[0] + " has the default " + in_cell + " in the document and " + initial + " in the table");
+    Expect(out, same,
+           absl::StrCat(row[0], " has the default ", in_cell, " in the document and ", initial, " in the table"));
   }
   for (const options::Option& option : options::AllOptions()) {
     const std::string name(option.name);
