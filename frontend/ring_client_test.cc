@@ -1,6 +1,7 @@
 #include "frontend/ring_client.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <latch>
 #include <memory>

@@ -148,7 +148,7 @@ TEST_F(NinepfsClientTest, NothingIsMappedOrCopiedByXenPerRequest) {
   for (uint64_t i = 0; i < kCalls; ++i) {
     ASSERT_TRUE(share.client->Call(p9::Tgetattr{share.root.get(), p9::kGetattrBasic}).ok());
   }
-  // A client that looks at the ring has the last reply before its event is sent.
+  // A client that looks at the ring has the last reply before its event is sent. xenstored sends from domain 0, too.
   const auto end = std::chrono::steady_clock::now() + kBound;
   while (xen_->Count(0, xensim::Call::kNotify).calls < kCalls && std::chrono::steady_clock::now() < end) sched_yield();
   EXPECT_EQ(xen_->Count(0, xensim::Call::kMap).calls, 0U);

@@ -1,7 +1,8 @@
 """The project's C++ rules: Bazel's own, quicker to compile.
 
-Tests' own code, which is not under test, is never optimised. With --//tools:precompile (.bazelrc) all use precompiled
-headers; any other build finds what a file forgot to include.
+Tests' own code, which is not under test, is never optimised. Binaries are as the build says, testonly ones too, for some
+of these are benchmarks. With --//tools:precompile (.bazelrc) all use precompiled headers; any other build finds what a
+file forgot to include.
 """
 
 def _quicker(kwargs, of_tests):
@@ -23,7 +24,7 @@ def cc_library(**kwargs):
     native.cc_library(**(_quicker(kwargs, kwargs.get("testonly", False)) if "srcs" in kwargs else kwargs))
 
 def cc_binary(**kwargs):
-    native.cc_binary(**_quicker(kwargs, kwargs.get("testonly", False)))
+    native.cc_binary(**_quicker(kwargs, False))
 
 def cc_test(**kwargs):
     native.cc_test(**_quicker(kwargs, True))

@@ -10,7 +10,7 @@ namespace virtfs::frontend {
 namespace {
 
 // Read at once where no frame has begun: many small ones, but little of a large one, which may have to be moved.
-constexpr size_t kBulk = 65'536;
+constexpr size_t kBulk = size_t{64} * 1024;
 
 uint32_t LoadSize(const uint8_t* bytes) {
   return uint32_t{bytes[0]} | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;

@@ -80,13 +80,12 @@ Result<p9::Rread> Operations::Do(const p9::Tread& request, Context& context) {
 Result<p9::Rwrite> Operations::Do(const p9::Twrite& request, Context& context) {
   const Result<FidRef> found = fids_.FindOpened(request.fid);
   if (!found.ok()) return found.error();
-  // A write by anyone but root clears set-id bits.
   if (Result<void> acting = ActFor((*found)->uid); !acting.ok()) return acting.error();
   const Opened& opened = *(*found)->opened;
   Payload data = context.call.data;
   if (data.size() < request.count) return Errno(EINVAL);
   data.Truncate(request.count);
-  // One of nothing clears none.
+  // A write by anyone but root clears set-id bits; one of nothing clears none.
   if (request.count > 0) {
     if (Result<void> cleared = ClearSetIds(**found); !cleared.ok()) return cleared.error();
   }

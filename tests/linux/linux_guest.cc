@@ -42,7 +42,8 @@ std::string PackagesRoot() {
 }
 
 // One for the guest's kernel and the processes that it traces. They run by turns: on two, each turn wakes the other
-// processor, which in a virtual machine made a guest five times as slow. Other guests get others.
+// processor, which in a virtual machine made a guest five times as slow. Which one it is depends on the test's process,
+// so that guests of several tests are spread.
 std::string OneProcessor() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);

@@ -6,8 +6,7 @@ TOGETHER=4
 
 # A guest for the next case, saved once it has booted: to restore it takes a third of booting another.
 case_victim_is_saved() {
-  configure victim pv 128
-  paused victim xl create -p -q "$STATE/guest/victim/cfg"
+  create victim pv 128
   unpause victim
   wait_booted victim
   xl save victim /srv/victim || fail "xl save"
