@@ -23,6 +23,8 @@ TEST_PACKAGES+=(user-mode-linux busybox-static e2fsprogs libext2fs2 libss2 libco
   libdevmapper1.02.1 libjson-c5 libgssapi-krb5-2 libkrb5-3 libk5crypto3 libkrb5support0 libkeyutils1 libtirpc3 libxml2
   libicu72 stress-ng libapparmor1 libbsd0 libmd0 libegl1 libgles2 libglvnd0 libgbm1 libdrm2 libwayland-server0 libexpat1
   libipsec-mb1 libjudydebian1 libsctp1)
+# What xfstests' own scripts call (./dev conformance xfstests).
+XFSTESTS_PACKAGES=(xfsprogs libinih1 liburcu8 libedit2 attr acl bc)
 # What tests/xen boots: hypervisor, kernel, toolstack, the stock backend, and the emulator's firmware.
 XEN_TEST_PACKAGES=(xen-hypervisor-4.17-amd64 kmod qemu-system-data seabios qemu-system-xen libspice-server1 libusb-1.0-0
   libopus0 libgstreamer1.0-0 libgstreamer-plugins-base1.0-0 liborc-0.4-0 libudev1 libunwind8 libdw1 liblzma5 libbz2-1.0
@@ -56,6 +58,7 @@ need_lint_packages() {
   install_packages ${packages[@]}
 }
 need_test_packages() { tools/fetch_debs.sh "${TEST_PACKAGES[@]}"; }
+need_xfstests_packages() { tools/fetch_debs.sh "${XFSTESTS_PACKAGES[@]}"; }
 need_xen_packages() {
   local kernel
   kernel=$(apt-cache depends linux-image-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*-amd64\)$/\1/p;T;q')

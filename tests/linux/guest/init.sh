@@ -32,6 +32,7 @@ mkdir -p virtfs/{work,local,guest}
 "$busybox" mount -t sysfs sysfs sys
 "$busybox" mount -t devtmpfs devtmpfs dev
 mkdir -p dev/shm dev/pts
+ln -s /proc/self/fd dev/fd
 "$busybox" mount -t tmpfs tmpfs dev/shm
 "$busybox" mount -t devpts devpts dev/pts
 "$busybox" mount -t hostfs -o "$VIRTFS_WORK" none virtfs/work

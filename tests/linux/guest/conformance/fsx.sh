@@ -1,5 +1,5 @@
 #!/bin/bash
-# fsx (xfstests' ltp/fsx): DIR holds the program. OPERATIONS of each kind of use, one seed each.
+# fsx (xfstests' ltp/fsx): DIR holds the program. OPERATIONS of each kind of use, one seed each; ONLY: one of the kinds.
 . /virtfs/guest/functions.sh
 operations=${OPERATIONS:-1000000}
 mapped=(-R -W)  # no mmap: cache=none has none that can be shared
@@ -7,6 +7,7 @@ mapped=(-R -W)  # no mmap: cache=none has none that can be shared
 run() {
   local name=$1
   shift
+  [ "$name" = "${ONLY:-$name}" ] || return 0
   if "$SUITE_DIR/fsx" -q -N "$operations" -P . "${mapped[@]}" "$@" "$name" >"$name.log" 2>&1; then
     printf '%s\tpassed\t\n' "$name"
   else

@@ -7,7 +7,7 @@ run_file() {
   local name=${1//\//-}
   mkdir "$name"
   cd "$name" || return
-  timeout 1500 sh -c '. /virtfs/guest/conformance/pjdfstest_quickly.sh; . "$0"' "$SUITE_DIR/tests/$1" 2>/dev/null |
+  timeout 3600 sh -c '. /virtfs/guest/conformance/pjdfstest_quickly.sh; . "$0"' "$SUITE_DIR/tests/$1" 2>/dev/null |
     awk -v file="$1" '
       $1 == "ok" { print file ":" $2 "\tpassed\t" }
       $1 == "not" { number = $3; sub(/^not ok [0-9]+( - )?/, ""); print file ":" number "\tfailed\t" $0 }' \
