@@ -56,6 +56,23 @@ size_t DescriptorsOf(int pid) {
   return count - 2;
 }
 
+// Says at once, for whoever waits, how long something took.
+class Timed {
+ public:
+  explicit Timed(std::string what) : what_(std::move(what)) {}
+  ~Timed() {
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start_;
+    printf("%-12s %7.1f s\n", what_.c_str(), taken.count());
+    fflush(stdout);
+  }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+ private:
+  const std::string what_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
 class LinuxScale : public testing::TestWithParam<int> {};
 
 TEST_P(LinuxScale, FindDuAndGitStatus) {
@@ -65,9 +82,12 @@ TEST_P(LinuxScale, FindDuAndGitStatus) {
   const std::string directory = host->Directory("tree");
   ASSERT_TRUE(host->Share("tree", directory, "security_model=passthrough"));
   // On this machine: in the guest it would take ten times as long, and is no part of what is to be seen.
-  const std::string made = host->RunHere(
-      "/bin/bash " + RealPath("tests/linux/guest/many_files.sh") + " " + directory + " " + files, minutes(30));
-  ASSERT_EQ(made, "made\n");
+  {
+    const Timed timed("making it");
+    const std::string made = host->RunHere(
+        "/bin/bash " + RealPath("tests/linux/guest/many_files.sh") + " " + directory + " " + files, minutes(30));
+    ASSERT_EQ(made, "made\n");
+  }
 
   const std::string mounted = "mount_share tree /virtfs/tree cache=loose,msize=262144\ncd /virtfs/tree\n";
   ASSERT_EQ(host->guest().Run(mounted, minutes(1)).status, 0);
@@ -75,12 +95,10 @@ TEST_P(LinuxScale, FindDuAndGitStatus) {
   const size_t before = MemoryOf(server) + MemoryOf(keeper);
 
   const auto run = [&](const std::string& what, const std::string& script, const std::string& expected) {
-    const auto start = std::chrono::steady_clock::now();
+    const Timed timed(what);
     const LinuxGuest::Outcome outcome = host->guest().Run("cd /virtfs/tree\n" + script, minutes(90));
     EXPECT_EQ(outcome.status, 0) << what << ": " << outcome.errors;
     EXPECT_EQ(outcome.output, expected) << what << ": " << outcome.errors;
-    printf("%-12s %7.1f s\n", what.c_str(),
-           std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   };
   run("find", "find . -path ./.git -prune -o -type f -print | wc -l", files + "\n");
   run("du", "du -s --apparent-size --exclude=.git . | awk '{ print ($1 > 0) }'", "1\n");
