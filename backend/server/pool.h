@@ -115,7 +115,8 @@ class Pool {
   EventChannel& events_;
   Service& service_;
   const std::function<void(const char*)> on_fault_;
-  const uint32_t workers_;  // threads that serve short requests at once
+  const uint32_t workers_;       // threads that serve short requests at once
+  const int64_t long_serve_ns_;  // what is no short request
   PollPolicy policy_;
   UniqueFd epoll_;
   UniqueFd wake_;

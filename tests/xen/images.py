@@ -177,6 +177,25 @@ def guest_archive(root, release, binaries, here):
     return archive
 
 
+def shared_files(archive):
+    """What guests are to read, in /srv/share; and in /test/tree what md5sum is to say of the files of the tree.
+
+    tree: 2,000 files of 0 to 9 KB in 20 directories, and a link in each. big: 64 MiB. Made here, since dom0 would take
+    20 seconds for it.
+    """
+    hashes = []
+    for number in range(2000):
+        name = f"d{number // 100:02}/file {number % 100:02}"
+        text = "".join(f"{line * 790001:31}\n" for line in range(number, number + 300)).encode()
+        content = text[:number * 7919 % 9000]
+        archive.node(f"srv/share/tree/{name}", stat.S_IFREG | 0o644, content=content)
+        hashes.append(f"{hashlib.md5(content).hexdigest()}  {name}\n")
+    for number in range(20):
+        archive.link(f"srv/share/tree/d{number:02}/link", f"../d{number:02}/file 00")
+    archive.node("test/tree", stat.S_IFREG | 0o644, content="".join(hashes).encode())
+    archive.node("srv/share/big", stat.S_IFREG | 0o644, content=os.urandom(64 << 20))
+
+
 def dom0_archive(root, release, binaries, here, cases, kernel, guest):
     archive = Archive([root, ""])
     archive.busybox(root)
@@ -190,7 +209,7 @@ def dom0_archive(root, release, binaries, here, cases, kernel, guest):
     archive.library("libgcc_s.so.1")
     archive.program("virtfs/xen-virtfsd", f"{binaries}/backend/xen-virtfsd")
     archive.program("virtfs/virtfs-attach", f"{binaries}/toolstack/virtfs-attach")
-    for directory in ("etc/xen", "run", "tmp", "proc", "sys", "var/lib/xen", "var/log/xen", "srv"):
+    for directory in ("etc/xen", "run", "tmp", "proc", "sys", "var/lib/xen", "var/log/xen"):
         archive.directory(directory)
     archive.link("var/run", "/run")
     archive.link("var/lock", "/run/lock")
@@ -202,17 +221,26 @@ def dom0_archive(root, release, binaries, here, cases, kernel, guest):
     for directory, paths in (("dom0", glob.glob(f"{here}/dom0/*.sh")), ("cases", glob.glob(f"{cases}/*.sh"))):
         for path in paths:
             archive.file(f"test/{directory}/{os.path.basename(path)}", path)
+    shared_files(archive)
     archive.file("guest/vmlinux", kernel)
     archive.file("guest/initramfs", guest)
     return archive
 
 
-def prepare(root, binaries, cases, work):
-    """Writes the images to `work`; returns the paths of Xen, the kernel, dom0's initramfs."""
-    here = os.path.dirname(os.path.abspath(__file__))
-    os.makedirs(work, exist_ok=True)
-    release = kernel_release(root)
-    kernel = unpack_kernel(root, release, work)
-    guest_archive(root, release, binaries, here).write(f"{work}/guest.cpio")
-    dom0_archive(root, release, binaries, here, cases, kernel, f"{work}/guest.cpio").write(f"{work}/dom0.cpio")
-    return unpack_xen(root, work), kernel, f"{work}/dom0.cpio"
+class Images:
+    """Written to `work`, for all machines but for dom0's initramfs, which has a machine's cases in it."""
+
+    def __init__(self, root, binaries, work):
+        self._root, self._binaries, self._work = root, binaries, work
+        self._here = os.path.dirname(os.path.abspath(__file__))
+        os.makedirs(work, exist_ok=True)
+        self._release = kernel_release(root)
+        self.kernel = unpack_kernel(root, self._release, work)
+        self.xen = unpack_xen(root, work)
+        self._guest = f"{work}/guest.cpio"
+        guest_archive(root, self._release, binaries, self._here).write(self._guest)
+
+    def dom0(self, machine, cases):
+        path = f"{self._work}/{machine}.cpio"
+        dom0_archive(self._root, self._release, self._binaries, self._here, cases, self.kernel, self._guest).write(path)
+        return path

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Boots a real Xen in QEMU's software emulation, lets dom0 run the cases of cases/*.sh, and says how they went.
+"""Boots real Xens in QEMU's software emulation, lets their dom0s run cases, and says how these went.
 
 usage: run.py --binaries DIR --debs DIR --work DIR [--junit FILE] [--timeout SECONDS] [--cases DIR] [--linux WORDS]
+              [MACHINE...]
 
-Prints a line for each case as it ends, and of a failed one its log. Exit status: 0 only if every case ran and passed.
---binaries: Bazel's output tree; --debs: what tools/fetch_debs.sh unpacked; --work: images, console.log;
---cases: another directory of cases than cases/; --linux: more words for the command line of dom0's kernel.
+There is a machine for each directory of cases/: the emulation of one uses one processor and no more, so as many of them
+as this machine has processors run at the same time. Prints a line for each case as it ends, and of a failed one its
+log. Exit status: 0 only if every case ran and passed.
+--binaries: Bazel's output tree; --debs: what tools/fetch_debs.sh unpacked; --work: images, MACHINE.console;
+--cases: another directory than cases/; --linux: more words for the command line of dom0's kernel.
 """
 import argparse
 import glob
@@ -22,7 +25,8 @@ import images
 
 MEMORY, DOM0_MEMORY = 2048, 768  # MiB
 # Each saves the emulation something that no case is about.
-FAST = "mitigations=off init_on_alloc=0 cryptomgr.notests audit=0 lsm=capability"
+FAST = ("mitigations=off init_on_alloc=0 cryptomgr.notests audit=0 lsm=capability psi=0 hardened_usercopy=off "
+        "randomize_kstack_offset=off")
 CONSOLE_TAIL = 25  # lines of the console that are shown when the machine fails
 
 
@@ -36,9 +40,10 @@ def case_names(directory):
 
 
 class Results:
-    """Follows what dom0 says; knows of each case whether it passed, its time, and its log."""
+    """Follows what one dom0 says; knows of each case whether it passed, its time, and its log."""
 
-    def __init__(self, names):
+    def __init__(self, machine, names):
+        self.machine = machine
         self.waiting = list(names)
         self.total = len(names)
         self.done = []  # (name, seconds, None or the log of its failure)
@@ -67,12 +72,15 @@ class Results:
             return
         self.waiting.remove(name)
         self.done.append((name, seconds, log))
-        print(f"[{len(self.done):2}/{self.total}] {'ok    ' if log is None else 'FAILED'} {seconds:6.1f} s  {name}")
+        self._print(seconds, "ok    " if log is None else "FAILED", name)
         for note in self._notes:
-            print(f"                 {note}")
+            print(f"{'':28}{note}")
         for entry in log or []:
             print(f"      | {entry}")
         sys.stdout.flush()
+
+    def _print(self, seconds, how, name):
+        print(f"{self.machine:7} [{len(self.done):2}/{self.total}] {how} {seconds:6.1f} s  {name}")
 
     def machine_ended(self, how, console):
         """What did not end by itself failed: the running case, and those behind it."""
@@ -85,18 +93,23 @@ class Results:
         for name in list(self.waiting):
             self.waiting.remove(name)
             self.done.append((name, 0.0, [f"not run: {how}"]))
-            print(f"[{len(self.done):2}/{self.total}] FAILED    0.0 s  {name}: not run")
+            self._print(0.0, "FAILED", f"{name}: not run")
 
     def failed(self):
         return [name for name, _, log in self.done if log is not None]
 
-    def write_junit(self, path):
-        suite = ET.Element("testsuite", name="xen", tests=str(len(self.done)), failures=str(len(self.failed())))
-        for name, seconds, log in self.done:
-            case = ET.SubElement(suite, "testcase", classname="xen", name=name, time=f"{seconds:.1f}")
+
+def write_junit(path, all_results):
+    total = sum(len(results.done) for results in all_results)
+    failures = sum(len(results.failed()) for results in all_results)
+    suite = ET.Element("testsuite", name="xen", tests=str(total), failures=str(failures))
+    for results in all_results:
+        for name, seconds, log in results.done:
+            case = ET.SubElement(suite, "testcase", classname=f"xen.{results.machine}", name=name,
+                                 time=f"{seconds:.1f}")
             if log is not None:
                 ET.SubElement(case, "failure", message=log[-1] if log else "failed").text = "\n".join(log)
-        ET.ElementTree(suite).write(path)
+    ET.ElementTree(suite).write(path)
 
 
 def qemu_command(debs, xen, kernel, initramfs, linux):
@@ -106,7 +119,7 @@ def qemu_command(debs, xen, kernel, initramfs, linux):
             "-smp", "1", "-m", str(MEMORY), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
             "-no-reboot", "-kernel", xen,
             "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no pv-l1tf=no "
-            f"dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M dom0_max_vcpus=1",
+            f"bootscrub=0 dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M dom0_max_vcpus=1",
             "-initrd", f"{kernel} console=hvc0 quiet panic=-1 {FAST} {linux},{initramfs}"]
 
 
@@ -117,68 +130,116 @@ def processor_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run_machine(command, debs, results, log_path, timeout):
-    """Returns how the machine ended: None if by itself, after the last case."""
-    libraries = f"{debs}/usr/lib/x86_64-linux-gnu:{debs}/lib/x86_64-linux-gnu"
-    started, deadline = time.monotonic(), time.monotonic() + timeout
-    console = []
-    with open(log_path, "w", encoding="utf-8") as log, subprocess.Popen(
+class Machine:
+    """One emulated computer from its start to its end."""
+
+    def __init__(self, command, debs, results, log_path, timeout):
+        libraries = f"{debs}/usr/lib/x86_64-linux-gnu:{debs}/lib/x86_64-linux-gnu"
+        self.results = results
+        self.how = None  # it ended: None if by itself, after the last case
+        self.timeout = timeout
+        self.started = time.monotonic()
+        self.deadline = self.started + timeout
+        self._console, self._pending = [], b""
+        self._log = open(log_path, "w", encoding="utf-8")
+        self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env={"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": libraries}) as machine:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(machine.stdout, selectors.EVENT_READ)
-                pending = b""
-                while True:
-                    left = deadline - time.monotonic()
-                    if left <= 0 or not selector.select(left):
-                        how = f"the machine took longer than {timeout} s"
-                        break
-                    data = os.read(machine.stdout.fileno(), 65536)
-                    if not data:
-                        code = machine.wait()
-                        how = None if code == 0 and results.ended else f"the machine ended early (QEMU's status {code})"
-                        break
-                    *lines, pending = (pending + data).split(b"\n")
-                    for line in lines:
-                        text = line.decode("utf-8", "replace").rstrip("\r")
-                        log.write(f"{time.monotonic() - started:7.2f} {processor_seconds(machine.pid):7.2f} {text}\n")
-                        log.flush()
-                        console.append(text)
-                        results.line(text)
-        finally:
+            env={"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": libraries})
+        self.output = self._process.stdout
+
+    def read(self):
+        """To be called when there is output. False: there will be no more."""
+        data = os.read(self.output.fileno(), 65536)
+        if not data:
+            code = self._process.wait()
+            self.end(None if code == 0 and self.results.ended else f"the machine ended early (QEMU's status {code})")
+            return False
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            text = line.decode("utf-8", "replace").rstrip("\r")
+            self._log.write(f"{time.monotonic() - self.started:7.2f} {processor_seconds(self._process.pid):7.2f} {text}\n")
+            self._log.flush()
+            self._console.append(text)
+            self.results.line(text)
+        return True
+
+    def end(self, how):
+        self.kill()
+        self.how = how
+        if how or self.results.waiting:
+            self.results.machine_ended(how or "dom0 ended without it", self._console)
+        print(f"{self.results.machine:7} {f'{how} ' if how else ''}after {time.monotonic() - self.started:.0f} s",
+              flush=True)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+
+def run_machines(waiting, at_once):
+    """`waiting`: functions that start one each. Returns all, ended."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    running, ended = [], []
+    try:
+        with selectors.DefaultSelector() as selector:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    running.append(waiting.pop(0)())
+                    selector.register(running[-1].output, selectors.EVENT_READ, running[-1])
+                left = min(machine.deadline for machine in running) - time.monotonic()
+                over = [key.data for key, _ in selector.select(max(left, 0)) if not key.data.read()]
+                for machine in running:
+                    if machine not in over and time.monotonic() >= machine.deadline:
+                        machine.end(f"the machine took longer than {machine.timeout} s")
+                        over.append(machine)
+                for machine in over:
+                    selector.unregister(machine.output)
+                    running.remove(machine)
+                    ended.append(machine)
+    finally:
+        for machine in running:
             machine.kill()
-    if how or results.waiting:
-        results.machine_ended(how or "dom0 ended without it", console)
-    return how
+    return ended
 
 
 def main():
+    here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(allow_abbrev=False)
     for name in ("binaries", "debs", "work"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--junit")
     parser.add_argument("--timeout", type=int, default=900)
-    parser.add_argument("--cases", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "cases"))
+    parser.add_argument("--cases", default=os.path.join(here, "cases"))
     parser.add_argument("--linux", default="")
+    parser.add_argument("machines", nargs="*")
     options = parser.parse_args()
 
     started = time.monotonic()
-    xen, kernel, initramfs = images.prepare(options.debs, options.binaries, options.cases, options.work)
-    print(f"images made in {time.monotonic() - started:.1f} s; booting Xen, the whole console is in "
-          f"{options.work}/console.log", flush=True)
-    results = Results(case_names(options.cases))
+    known = sorted(os.path.basename(os.path.dirname(path)) for path in glob.glob(f"{options.cases}/*/"))
+    names = options.machines or known
+    for name in set(names) - set(known):
+        parser.error(f"no directory {name} in {options.cases}; write one of: {' '.join(known)}")
+    built = images.Images(options.debs, options.binaries, options.work)
+
+    def starter(name):
+        cases = f"{options.cases}/{name}"
+        dom0 = built.dom0(name, cases)
+        command = qemu_command(options.debs, built.xen, built.kernel, dom0, options.linux)
+        return lambda: Machine(command, options.debs, Results(name, case_names(cases)), f"{options.work}/{name}.console",
+                               options.timeout)
+
+    starters = [starter(name) for name in names]
+    print(f"images made in {time.monotonic() - started:.1f} s; booting Xen, the whole consoles are in {options.work}",
+          flush=True)
     started = time.monotonic()
-    how = run_machine(qemu_command(options.debs, xen, kernel, initramfs, options.linux), options.debs, results,
-                      f"{options.work}/console.log", options.timeout)
-    failed = results.failed()
-    if how:
-        print(f"xen: {how}")
-    print(f"xen: {len(results.done) - len(failed)} passed, {len(failed)} failed in {time.monotonic() - started:.0f} s")
+    machines = run_machines(starters, len(os.sched_getaffinity(0)))
+    passed = sum(len(machine.results.done) - len(machine.results.failed()) for machine in machines)
+    failed = sum(len(machine.results.failed()) for machine in machines)
+    print(f"xen: {passed} passed, {failed} failed in {time.monotonic() - started:.0f} s")
     if options.junit:
-        results.write_junit(options.junit)
-    return 1 if failed or how else 0
+        write_junit(options.junit, [machine.results for machine in machines])
+    return 1 if failed or any(machine.how for machine in machines) else 0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 # What cases are written with. A case is a function case_NAME of cases/*.sh; its output is shown when it fails. Behind
-# the brace may stand how long it may take, as in "# 90 s"; 60 s otherwise.
+# the brace may stand how long it may take, as in "# 90 s"; 180 s otherwise.
 #
 # Guests have names; what is known of guest NAME is in $STATE/guest/NAME/: domid, keeper (its process), and job, the
 # number of the last command given to it.
 # shellcheck shell=dash disable=SC3045
 STATE=/run/test
+NEWLINE='
+'
+RETURN=$(printf '\r')
 # For guests' kernels, as run.py has them for dom0's.
-FAST='mitigations=off init_on_alloc=0 cryptomgr.notests audit=0 lsm=capability'
+FAST='mitigations=off init_on_alloc=0 cryptomgr.notests audit=0 lsm=capability psi=0 hardened_usercopy=off'
+FAST="$FAST randomize_kstack_offset=off"
 
 # --- Saying what happens ---------------------------------------------------------------------------------------------
 
@@ -41,7 +45,7 @@ wait_until() {
   deadline=$((NOW + limit * 100))
   until "$@" >/dev/null 2>&1; do
     now
-    [ $NOW -lt $deadline ] || fail "waited $limit s for $what ($*)"
+    [ "$NOW" -lt $deadline ] || fail "waited $limit s for $what ($*)"
     sleep 0.1
   done
 }
@@ -73,7 +77,7 @@ paused() {
   shift
   now
   started=$NOW
-  rm -f "$(console "$name")"
+  rm -f "$(console "$name")" "$STATE/guest/$name/tty"
   "$@" >"$STATE/xl.log" 2>&1 || { cat "$STATE/xl.log"; fail "$*"; }
   xl domid "$name" >"$STATE/guest/$name/domid"
   echo 0 >"$STATE/guest/$name/job"
@@ -102,64 +106,81 @@ attach() {
 detach() { virtfs-attach --domid "$(domid "$1")" --detach "$2" || fail "virtfs-attach --detach $2"; }
 
 unpause() { xl unpause "$1" || fail "xl unpause $1"; }
-wait_booted() { await "$1" "${2:-60}" "guest $1 to boot" '@ready'; }
+wait_booted() { await "$1" "${2:-120}" "guest $1 to boot" '@ready'; }
 
-tty() { xenstore-read "/local/domain/$(domid "$1")/console/tty" || fail "guest $1 has no console"; }
-# await NAME SECONDS WHAT TEXT: until the guest's console has a line that begins with the text. Reads the console itself,
-# since looking at its log again and again would take a quarter of dom0's processor.
+# Sets TTY to the guest's console; xenconsoled has made it when the guest is created.
+tty() {
+  local file=$STATE/guest/$1/tty
+  [ -s "$file" ] || xenstore-read "/local/domain/$(domid "$1")/console/tty" >"$file" || fail "guest $1 has no console"
+  read -r TTY <"$file"
+}
+# await NAME SECONDS WHAT TEXT: until the guest's console has a line that begins with the text. Sets LINE to it, and
+# leaves what the guest's last command printed before it in $STATE/guest/NAME/output. Reads the console itself: to look
+# at its log again and again would take a quarter of dom0's processor.
 await() {
-  local line deadline tty
-  tty=$(tty "$1")
+  local line deadline output=$STATE/guest/$1/output
+  tty "$1"
   now
   deadline=$((NOW + $2 * 100))
-  while [ $NOW -lt $deadline ]; do
+  while [ "$NOW" -lt $deadline ]; do
     if read -r -t $(((deadline - NOW + 99) / 100)) line; then
-      case $line in "$4"*) return 0 ;; esac
+      LINE=${line%"$RETURN"}
+      case $LINE in
+        "$4"*) return 0 ;;
+        '@run '*) : >"$output" ;;
+        *) echo "$LINE" >>"$output" ;;
+      esac
     fi
     now
-  done <"$tty"
+  done <"$TTY"
   fail "waited $2 s for $3"
 }
 
 # start NAME COMMAND: gives a command to the shell in the guest, over its console, and returns at once.
 start() {
-  local directory=$STATE/guest/$1 job tty
-  tty=$(tty "$1")
-  job=$(($(cat "$directory/job") + 1))
-  echo $job >"$directory/job"
+  local job IFS=$NEWLINE
+  tty "$1"
+  read -r job <"$STATE/guest/$1/job"
+  job=$((job + 1))
+  echo $job >"$STATE/guest/$1/job"
   log "guest $1 \$ $2"
-  echo "$job $(echo "$2" | tr '\n' ' ')" >"$tty"
+  # Unquoted: so that the lines of a command become one, with blanks between them.
+  set -f
+  # shellcheck disable=SC2086
+  echo $job" "$2 >"$TTY"
+  set +f
 }
-# finish NAME [SECONDS]: waits for that command; prints what it printed, and fails if it failed.
+# ended NAME [SECONDS]: waits for that command; sets STATUS.
+ended() {
+  local job
+  read -r job <"$STATE/guest/$1/job"
+  await "$1" "${2:-120}" "guest $1's command to end" "@done $job "
+  STATUS=${LINE##* }
+}
+# finish NAME [SECONDS]: waits for it, prints what it printed, and fails if it failed.
 finish() {
-  local name=$1 job status
-  job=$(cat "$STATE/guest/$name/job")
-  await "$name" "${2:-60}" "guest $name's command to end" "@done $job "
-  status=$(sed -n "s/^@done $job \([0-9]*\).*/\1/p" "$(console "$name")")
-  output "$name" | sed "s/^/      $name: /"
-  [ "$status" = 0 ] || fail "the command in guest $name ended with $status"
+  local line
+  ended "$@"
+  while read -r line; do echo "      $1: $line"; done <"$STATE/guest/$1/output"
+  [ "$STATUS" = 0 ] || fail "the command in guest $1 ended with $STATUS"
 }
 # What the last command printed.
-output() {
-  local job
-  job=$(cat "$STATE/guest/$1/job")
-  tr -d '\r' <"$(console "$1")" | sed -n "/^@run $job\$/,/^@done $job /p" | grep -v '^@'
-}
+output() { cat "$STATE/guest/$1/output"; }
 in_guest() {
   start "$1" "$2"
-  finish "$1" "${3:-60}"
+  finish "$1" "${3:-120}"
 }
 
-gone() { fails xl domid "$1"; }
-wait_gone() { wait_until "${2:-30}" "guest $1 to be gone" gone "$1"; }
+gone() { fails xenstore-exists "/local/domain/$(domid "$1")"; }
+wait_gone() { wait_until "${2:-60}" "guest $1 to be gone" gone "$1"; }
 
+# Each process with its command line; kernel threads have none. ps says "{name}" in front of what has another name.
+command_lines() { ps -o pid,args | sed -n '/ \[.*\]$/!{s/{[^}]*} //; p}'; }
 # processes PATTERN: the ids of those whose command line begins with what the pattern of the shell matches.
 processes() {
-  local directory command
-  for directory in /proc/[0-9]*; do
-    command=$(tr '\0' ' ' 2>/dev/null <"$directory/cmdline") || continue
+  command_lines | while read -r pid command; do
     # shellcheck disable=SC2254
-    case $command in $1*) echo "${directory#/proc/}" ;; esac
+    case $command in $1*) echo "$pid" ;; esac
   done
 }
 
@@ -168,34 +189,28 @@ processes() {
 # A listing of all that guests and their shares can leave behind in dom0.
 listing() {
   echo "--- processes"
-  # Kernel threads have no command line, and this shell's own children come and go.
-  for directory in /proc/[0-9]*; do
-    command=$(tr '\0' ' ' 2>/dev/null <"$directory/cmdline") || continue
-    case $command in
-      '' | /bin/sh\ /init* | sh\ * | timeout\ * | tr\ * | sed\ *) ;;
-      *) echo "$command" ;;
-    esac
-  done | sort
+  # This shell's own children come and go.
+  command_lines | awk '$2 !~ /^(sh|timeout|ps|sed|awk|sort)$/ && $0 !~ /init/ {sub(/^ *[0-9]+ /, ""); print}' | sort
   echo "--- domains"
   xl list | awk 'NR > 1 {print $1, $2}' # one that cannot die, for a mapping that is left, is "(null)"
   echo "--- xenstore"
-  for directory in /local/domain/0/backend /local/domain/0/virtfs /local/domain/0/device-model /libxl /vm; do
-    # The directory of a kind of device stays once made, and is no guest's.
-    xenstore-ls -f $directory 2>/dev/null | sed '/^\/local\/domain\/0\/[a-z-]*\(\/[a-z0-9]*\)\? = ""/d'
-  done
-  xenstore-list /local/domain
+  # The directory of a kind of device stays once made, and is no guest's.
+  xenstore-ls -f | awk '/^\/local\/domain\/0\/(backend|virtfs|device-model)|^\/libxl|^\/vm|^\/local\/domain\/[0-9]+ =/ &&
+    !/^\/local\/domain\/0\/[a-z-]*(\/[a-z0-9]*)? = ""/'
   echo "--- mounts"
-  awk '{print $2, $3}' /proc/mounts
+  while read -r _ place kind _; do echo "$place $kind"; done </proc/mounts
   echo "--- event channels"
   lsevtchn 0 | sed 's/^ *[0-9]*: //' | sort
   echo "--- grants of guests that dom0 has mapped"
-  xl dmesg -c >/dev/null
   xl debug-keys g
-  # Lines of active entries begin with the grant's number in brackets; dom0's own grants are not asked for.
-  xl dmesg -c | sed -n '/d0 /d; /^(XEN) *\[0x/p'
+  # What Xen said last. Lines of active entries begin with the grant's number in brackets; dom0's own are not asked for.
+  xl dmesg -c | awk '/gnttab_usage_print_all \[/ {lines = ""} !/d0 / && /^\(XEN\) *\[0x/ {lines = lines $0 "\n"}
+    END {printf "%s", lines}'
   echo "--- descriptors of xenstored and xenconsoled"
   for daemon in xenstored xenconsoled; do
-    find "/proc/$(cat /run/$daemon.pid)/fd" -type l 2>/dev/null | wc -l
+    read -r pid <"/run/$daemon.pid"
+    set -- "/proc/$pid/fd/"*
+    echo $#
   done
 }
 # Both take a name, so that several guests' lives can be told apart.
@@ -211,7 +226,7 @@ nothing_left() {
   deadline=$((NOW + 1000))
   until same_listing "$1"; do
     now
-    if [ $NOW -ge $deadline ]; then
+    if [ "$NOW" -ge $deadline ]; then
       diff "$STATE/before.$1" "$STATE/after" || :
       fail "this is left in dom0 (+), or missing (-)"
     fi
@@ -224,8 +239,10 @@ nothing_left() {
 logs() { ls /var/log/xen/guest-*.log /var/log/virtfs/*.log /var/log/xen/qemu-dm-*.log 2>/dev/null; }
 # Remembers how long each log is, so that new_logs prints only what a case added.
 mark_logs() {
-  for file in $(logs); do echo "$(wc -c <"$file") $file"; done >"$STATE/marks"
-  dmesg | wc -l >"$STATE/dmesg.mark"
+  # shellcheck disable=SC2046
+  wc -c /dev/null $(logs) >"$STATE/marks"
+  now
+  MARKED=$NOW
 }
 new_logs() {
   for file in $(logs); do
@@ -235,7 +252,7 @@ new_logs() {
     echo "--- $file"
     tr -d '\r' <"$STATE/new"
   done
-  dmesg | tail -n +$(($(cat "$STATE/dmesg.mark") + 1)) | tail -n 15 >"$STATE/new"
+  dmesg | awk -v marked="$MARKED" '{line = $0; sub(/^\[ */, "")} $1 * 100 >= marked {print line}' | tail -n 15 >"$STATE/new"
   [ ! -s "$STATE/new" ] || { echo "--- dom0's kernel"; cat "$STATE/new"; }
   xl dmesg -c | tail -n 15 >"$STATE/new"
   [ ! -s "$STATE/new" ] || { echo "--- Xen"; cat "$STATE/new"; }
