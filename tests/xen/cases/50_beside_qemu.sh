@@ -7,7 +7,7 @@
 # shellcheck shell=dash disable=SC2153,SC3045
 
 BESIDE=/srv/beside
-FILES=50 # in the tree; a file out and back takes emulation 0.2 s with QEMU
+FILES=50 # in the tree; one of them out and back takes emulation 0.2 s and more with QEMU
 TRACING=/sys/kernel/tracing
 FIGURES=$STATE/beside.figures # lines "ROW COLUMN NUMBER"; columns: virtfs, 9pfs, qemu
 BACKENDS=/local/domain/0/backend
