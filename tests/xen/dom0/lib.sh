@@ -194,9 +194,9 @@ listing() {
   echo "--- domains"
   xl list | awk 'NR > 1 {print $1, $2}' # one that cannot die, for a mapping that is left, is "(null)"
   echo "--- xenstore"
-  # The directory of a kind of device stays once made, and is no guest's.
+  # The directories of all guests, and of a kind of device, stay once made, and are no guest's.
   xenstore-ls -f | awk '/^\/local\/domain\/0\/(backend|virtfs|device-model)|^\/libxl|^\/vm|^\/local\/domain\/[0-9]+ =/ &&
-    !/^\/local\/domain\/0\/[a-z-]*(\/[a-z0-9]*)? = ""/'
+    !/^\/(vm|libxl|local\/domain\/0\/[a-z-]*(\/[a-z0-9]*)?) = ""/'
   echo "--- mounts"
   while read -r _ place kind _; do echo "$place $kind"; done </proc/mounts
   echo "--- event channels"

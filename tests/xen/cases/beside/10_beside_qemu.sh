@@ -6,8 +6,8 @@
 # in the guest's configuration; it is killed before ours serve.
 # shellcheck shell=dash disable=SC2153,SC3045
 
-BESIDE=/srv/beside
-FILES=50 # in the tree; one of them out and back takes emulation 0.2 s and more with QEMU
+SHARE=/srv/share
+FILES=100 # of the tree: one directory; a file out and back takes emulation half a second with QEMU
 TRACING=/sys/kernel/tracing
 FIGURES=$STATE/beside.figures # lines "ROW COLUMN NUMBER"; columns: virtfs, 9pfs, qemu
 BACKENDS=/local/domain/0/backend
@@ -53,7 +53,7 @@ offered() {
 }
 
 attach_later() {
-  virtfs-attach --domid "$(domid beside)" "tag=$1,path=$BESIDE,security_model=passthrough,transport=$1" >/dev/null &
+  virtfs-attach --domid "$(domid beside)" "tag=$1,path=$SHARE,security_model=passthrough,transport=$1" >/dev/null &
   attaching=$!
 }
 end_process() {
@@ -140,10 +140,11 @@ serves() {
   memory pss_idle "$1"
 
   count_calls
-  in_guest beside "$IN_GUEST took tree_out cp -r /mnt/a/tree /tmp/tree && took tree_back back && rm -r /tmp/tree" 250
+  in_guest beside "$IN_GUEST took tree_out cp -r /mnt/a/tree/d00 /tmp/tree && took tree_back back && rm -r /tmp/tree" 250
   calls tree "$1"
   record_times "$1"
-  /bin/manifest $BESIDE/back >"$STATE/copied"
+  cd "$SHARE/back" || fail "no directory"
+  manifest . >"$STATE/copied"
   cmp -s "$STATE/beside.manifest" "$STATE/copied" || fail "$1: the tree that came back is another"
 
   count_calls
@@ -151,44 +152,32 @@ serves() {
     took big_back dd if=/tmp/big of=/mnt/a/copy bs=256k oflag=direct 2>&1 && rm /tmp/big" 250
   calls big "$1"
   record_times "$1"
-  part $BESIDE/copy | cmp - "$STATE/beside.md5" || fail "$1: the 64 MiB that came back are others"
+  part $SHARE/copy | cmp - "$STATE/beside.md5" || fail "$1: the 64 MiB that came back are others"
 
   memory pss_after "$1"
   in_guest beside "umount /mnt/a" 120
-  rm -r $BESIDE/back $BESIDE/copy
+  rm -r $SHARE/back $SHARE/copy
 }
 
 # --- Cases -----------------------------------------------------------------------------------------------------------
 
-# tree: $FILES files of 0 to 9 KB in 4 directories; big: 64 MiB. Neither head nor /dev/urandom for these: that takes emulation
-# half a minute.
-case_beside_qemu_files_are_made() {
-  mkdir -p $BESIDE/tree/d0 $BESIDE/tree/d1 $BESIDE/tree/d2 $BESIDE/tree/d3
-  ln -s ../d1 $BESIDE/tree/d0/link
-  cat /guest/vmlinux /guest/initramfs >$BESIDE/big
-  truncate -s 64M $BESIDE/big
-  part $BESIDE/big >"$STATE/beside.md5"
-  dd if=/dev/urandom bs=6900 count=1 2>/dev/null | base64 | awk -v to=$BESIDE/tree -v files=$FILES '
-    {text = text $0 "\n"}
-    END {for (number = 0; number < files; number++) {
-      file = to "/d" number % 4 "/file" number
-      printf "%s", substr(text, 1, number * 7919 % 9200) >file
-      close(file)
-    }}'
-  /bin/manifest $BESIDE/tree >"$STATE/beside.manifest"
-  [ "$(wc -l <"$STATE/beside.manifest")" = $((FILES + 6)) ] || fail "not $FILES files"
+case_what_is_there_before() {
+  remember everything
+  cd $SHARE/tree/d00 || fail "no directory"
+  manifest . >"$STATE/beside.manifest"
+  part $SHARE/big >"$STATE/beside.md5"
   : >"$FIGURES"
 }
 
 # libxl starts QEMU and waits for it; nothing else runs while the guest is paused.
-case_beside_qemu_guest_is_created() { # 240 s
+case_guest_is_created() { # 240 s
   follow $BACKENDS/9pfs
   # Writes down when each change was seen.
   while read -r node; do
     now
     echo "$NOW $node"
   done <&7 >"$STATE/states" &
-  create beside pv 256 "p9=[\"tag=qemu,path=$BESIDE,security_model=passthrough,backend=0\"]"
+  create beside pv 256 "p9=[\"tag=qemu,path=$SHARE,security_model=passthrough,backend=0\"]"
   unfollow
   node=$BACKENDS/9pfs/$(domid beside)/0/state
   node_is "$node" 2 || fail "QEMU offers no share: $node"
@@ -202,20 +191,20 @@ case_beside_qemu_guest_is_created() { # 240 s
   wait_booted beside 200
 }
 
-case_beside_qemu_its_9pfs() { # 300 s
+case_its_9pfs() { # 300 s
   grep -q " $TRACING " /proc/mounts || mount -t tracefs tracefs $TRACING
   serves qemu "mount -t 9p -o trans=xen,version=9p2000.L,msize=524288,cache=loose qemu /mnt/a"
 }
 # Attached beside the keeper that runs since the guest was made. For the next it is started anew, when the share waits for
 # it; it is the same keeper for both transports, so each is measured once.
-case_beside_qemu_our_9pfs() { # 300 s
+case_our_9pfs() { # 300 s
   end_process "$(cat "$STATE/qemu.pid")"
   offered attach 9pfs attach_later 9pfs
   wait "$attaching" || fail "virtfs-attach"
   serves 9pfs "mount -t 9p -o trans=xen,version=9p2000.L,msize=524288,cache=loose 9pfs /mnt/a"
   detach beside 1
 }
-case_beside_qemu_our_virtfs() { # 300 s
+case_our_virtfs() { # 300 s
   end_process "$(cat "$STATE/guest/beside/keeper")"
   attach_later virtfs
   wait_until 20 "a share that waits" node_is "$BACKENDS/virtfs/$(domid beside)/1/state" 1
@@ -224,7 +213,7 @@ case_beside_qemu_our_virtfs() { # 300 s
   serves virtfs "mount.virtfs virtfs /mnt/a -o cache=loose"
 }
 
-case_beside_qemu_the_table() {
+case_the_table() {
   awk -v files=$FILES '
     {value[$1 " " $2] = $1 ~ /^tree_(out|back)$/ ? int($3 * 1000 / files) : $3}
     function measured(key) {return key !~ /^(attach (virtfs|qemu)|start 9pfs)$/}
@@ -260,10 +249,9 @@ case_beside_qemu_the_table() {
   ! grep '^missing:' "$STATE/table" || fail "the table is not complete"
 }
 
-case_beside_qemu_guest_is_destroyed() {
+case_nothing_is_left_of_guest_and_backends() {
   umount $TRACING
   xl destroy beside
   wait_gone beside
-  wait_until 20 "the keeper to end" fails test -d "/proc/$(cat "$STATE/guest/beside/keeper")"
-  rm -r $BESIDE
+  nothing_left everything
 }
