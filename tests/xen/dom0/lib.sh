@@ -171,6 +171,12 @@ in_guest() {
   finish "$1" "${3:-120}"
 }
 
+# 64 MiB in /srv/share/big, of what is there already: /dev/urandom would take emulation half a minute.
+make_big() {
+  cat /guest/vmlinux /guest/initramfs >/srv/share/big
+  truncate -s 64M /srv/share/big
+}
+
 gone() { fails xenstore-exists "/local/domain/$(domid "$1")"; }
 wait_gone() { wait_until "${2:-60}" "guest $1 to be gone" gone "$1"; }
 

@@ -1,8 +1,8 @@
-# Debian's stock backend, QEMU's 9pfs, beside ours in one guest: how long until a share is offered, memory, a tree copied,
-# 64 MiB, and how often Xen is called. Figures are printed, not asserted. Under emulation times say little, not even
+# Debian's stock backend, QEMU's 9pfs, beside ours in one guest: how long until a share is offered, memory, a tree and
+# 64 MiB copied, and how often Xen is called. Figures are printed, not asserted. Under emulation times say little, not even
 # their ratios; calls are the same on hardware.
 #
-# One backend at a time: a QEMU takes every device of its guest below backend/9pfs for its own. libxl starts it, for "p9"
+# One backend at a time: a QEMU takes every device of its guest below backend/9pfs as its own. libxl starts it for "p9"
 # in the guest's configuration; it is killed before ours serve.
 # shellcheck shell=dash disable=SC2153,SC3045
 
@@ -127,7 +127,9 @@ IN_GUEST='took() { what=$1; shift; read -r begun _ </proc/uptime; "$@" || return
   echo "took $what $begun $ended"; };
   back() { cp -r /tmp/tree /mnt/a/back && sync; }; '
 # record_times COLUMN: of what the last command in the guest printed.
-record_times() { output beside | awk -v column="$1" '$1 == "took" {printf "%s %s %.2f\n", $2, column, $4 - $3}' >>"$FIGURES"; }
+record_times() {
+  output beside | awk -v column="$1" '$1 == "took" {printf "%s %s %.2f\n", $2, column, $4 - $3}' >>"$FIGURES"
+}
 
 # Eight of the 64 MiB: all of them take emulation 3 s, and the cases of mounts have looked at all.
 part() { dd if="$1" bs=1M skip=28 count=8 2>/dev/null | md5sum; }
@@ -140,7 +142,8 @@ serves() {
   memory pss_idle "$1"
 
   count_calls
-  in_guest beside "$IN_GUEST took tree_out cp -r /mnt/a/tree/d00 /tmp/tree && took tree_back back && rm -r /tmp/tree" 250
+  in_guest beside "$IN_GUEST took tree_out cp -r /mnt/a/tree/d00 /tmp/tree && took tree_back back &&
+    rm -r /tmp/tree" 250
   calls tree "$1"
   record_times "$1"
   cd "$SHARE/back" || fail "no directory"
@@ -165,6 +168,7 @@ case_what_is_there_before() {
   remember everything
   cd $SHARE/tree/d00 || fail "no directory"
   manifest . >"$STATE/beside.manifest"
+  make_big
   part $SHARE/big >"$STATE/beside.md5"
   : >"$FIGURES"
 }
@@ -195,8 +199,8 @@ case_its_9pfs() { # 300 s
   grep -q " $TRACING " /proc/mounts || mount -t tracefs tracefs $TRACING
   serves qemu "mount -t 9p -o trans=xen,version=9p2000.L,msize=524288,cache=loose qemu /mnt/a"
 }
-# Attached beside the keeper that runs since the guest was made. For the next it is started anew, when the share waits for
-# it; it is the same keeper for both transports, so each is measured once.
+# Attached beside the keeper that runs since the guest was made. For the next it is started anew, when the share waits
+# for it; it is the same keeper for both transports, so each is measured once.
 case_our_9pfs() { # 300 s
   end_process "$(cat "$STATE/qemu.pid")"
   offered attach 9pfs attach_later 9pfs
@@ -241,7 +245,8 @@ case_the_table() {
       line("64 MiB written, s", "big_back")
       split("map unmap copy notify unmask", kinds, " ")
       for (kind = 1; kind <= 5; kind++) line("Xen calls, mount: " kinds[kind], "mount_" kinds[kind])
-      for (kind = 1; kind <= 5; kind++) line("Xen calls, " files " files out and back: " kinds[kind], "tree_" kinds[kind])
+      for (kind = 1; kind <= 5; kind++)
+        line("Xen calls, " files " files out and back: " kinds[kind], "tree_" kinds[kind])
       for (kind = 1; kind <= 5; kind++) line("Xen calls, 64 MiB out and back: " kinds[kind], "big_" kinds[kind])
       if (bad) print "missing:" bad
     }' "$FIGURES" >"$STATE/table"

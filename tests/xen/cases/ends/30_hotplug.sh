@@ -15,7 +15,8 @@ case_guest_boots() {
 case_share_goes_while_it_is_written_to() {
   remember late
   devid=$(attach pv "tag=late,path=/srv/late,security_model=passthrough")
-  start pv "mount.virtfs late /mnt/c && while dd if=/dev/zero of=/mnt/c/busy bs=64k count=64 2>/dev/null; do :; done; echo ended"
+  start pv "mount.virtfs late /mnt/c &&
+    while dd if=/dev/zero of=/mnt/c/busy bs=64k count=64 2>/dev/null; do :; done; echo ended"
   wait_until 60 "the guest to write" test -s /srv/late/busy
   detach pv "$devid"
   finish pv

@@ -19,8 +19,10 @@ case_guests_are_created() {
   done
 }
 
-# tree and big are in dom0's image (images.py); odd: attributes.
+# The tree is in dom0's image (images.py); odd: attributes; big: 64 MiB.
 case_files_are_made() {
+  make_big
+  md5sum </srv/share/big >"$STATE/big.md5"
   mkdir /srv/share/odd
   cd /srv/share/odd || fail "no directory"
   for file in plain setuid owned old; do echo "$file" >$file; done
@@ -30,7 +32,6 @@ case_files_are_made() {
   touch -d '2001-02-03 04:05:06' old
   ln -s "$(printf '%200s' '' | tr ' ' x)" long
   chown -h 1234:5678 owned long
-  md5sum <../big >"$STATE/big.md5"
 }
 
 case_pv_guest_boots() { wait_booted pv; }

@@ -4,8 +4,8 @@
 # cache=loose: without it the tree takes half as long again, and what it hides is no transport's business.
 # shellcheck shell=dash
 
-# both COMMAND [SECONDS]: in both guests at once. FROM and TO in it become the two mounts, so that what the PV guest does
-# through virtfs the PVH guest does through 9pfs, and the other way round.
+# both COMMAND [SECONDS]: in both guests at once. FROM and TO in it become the two mounts, so that what one guest does
+# through virtfs the other does through 9pfs, and the other way round.
 both() {
   start pv "$(echo "$1" | sed 's,FROM,/mnt/a,g; s,TO,/mnt/b,g')"
   start pvh "$(echo "$1" | sed 's,FROM,/mnt/b,g; s,TO,/mnt/a,g')"
@@ -15,33 +15,31 @@ same() { cmp -s "$1" "$2" || { diff "$1" "$2" | head -n 20; fail "$3"; }; }
 
 case_shares_are_mounted() {
   both "mount.virtfs virtfs /mnt/a -o cache=loose &&
-    mount -t 9p -o trans=xen,version=9p2000.L,msize=524288,cache=loose stock /mnt/b && grep 9p /proc/mounts || dmesg | tail"
+    mount -t 9p -o trans=xen,version=9p2000.L,msize=524288,cache=loose stock /mnt/b &&
+    grep 9p /proc/mounts || dmesg | tail"
   for guest in pv pvh; do
     [ "$(output $guest | grep -c ' 9p ')" = 2 ] || fail "$guest has not two mounts"
   done
 }
 
-# tree COMMAND END: in both guests at once, COMMAND for each directory of the tree, a quarter of them in each of the four
-# mounts: D is the directory, FROM the mount that it is read through, TO the other. All at once, since requests that are
-# under way together cost the emulation half. Then END.
+# tree COMMAND END: in each guest COMMAND for each directory D of its half of the tree: for half of these with the one
+# mount as working directory and TO the other, for half the other way round; then END. All of a guest at once, since requests
+# that are under way together cost the emulation half; one guest after the other, since two would take turns for each.
 tree() {
   for guest in pv pvh; do
     [ $guest = pv ] && part=d0 || part=d1
-    a=$(echo "$1" | sed 's,FROM,/mnt/a,g; s,TO,/mnt/b,g')
-    b=$(echo "$1" | sed 's,FROM,/mnt/b,g; s,TO,/mnt/a,g')
-    start $guest "cd /mnt/a/tree && for D in ${part}[0-4]; do $a done; cd /mnt/b/tree && for D in ${part}[5-9]; do $b done;
-      wait; $2; sync"
+    in_guest $guest "cd /mnt/a/tree && TO=/mnt/b && for D in ${part}[0-4]; do $1 done;
+      cd /mnt/b/tree && TO=/mnt/a && for D in ${part}[5-9]; do $1 done; wait; $2; sync" 280
   done
-  for guest in pv pvh; do finish $guest 280; done
 }
 
-# Through a file of the share, since the console is slow.
+# The sums come through a file of the share, since the console is slow.
 # shellcheck disable=SC2016
 case_guests_read_the_tree_of_dom0() { # 300 s
   now
   started=$NOW
-  tree 'for half in [0-4] [5-9]; do md5sum $D/f*$half >/tmp/$D$half & done;' 'cat /tmp/d* >/mnt/a/$(hostname).sums'
-  note "2,000 files read by two guests, half each, in $(seconds_since "$started") s"
+  tree 'cp -r $D /tmp &' 'cd /tmp; md5sum d*/f* >/mnt/a/$(hostname).sums'
+  note "2,000 files read by the guests, half by each, in $(seconds_since "$started") s"
   cat /srv/share/pv.sums /srv/share/pvh.sums | sort -k 2 >"$STATE/seen"
   same /test/tree "$STATE/seen" "the guests saw something else"
 }
@@ -51,8 +49,8 @@ case_dom0_reads_the_tree_of_guests() { # 300 s
   mkdir /srv/share/copy
   now
   started=$NOW
-  tree 'cp -r $D TO/copy &' true
-  note "2,000 files written by two guests, half each, in $(seconds_since "$started") s"
+  tree 'cp -r /tmp/$D $TO/copy &' 'rm -r /tmp/d*'
+  note "2,000 files written by the guests, half by each, in $(seconds_since "$started") s"
   cd /srv/share/copy || fail "no directory"
   md5sum d*/f* >"$STATE/copied"
   same /test/tree "$STATE/copied" "the guests wrote something else"
@@ -92,18 +90,16 @@ case_64_mib_both_ways() {
   note "64 MiB read and written by two guests at once in $took s"
 }
 
-# Shares that come and go while the guest runs.
+# In the PV guest the cases of ends/ do so.
 case_share_comes_and_goes_while_the_guest_runs() {
   mkdir -p /srv/late
-  for guest in pv pvh; do
-    remember late
-    devid=$(attach $guest "tag=late,path=/srv/late,security_model=passthrough")
-    in_guest $guest "mount.virtfs late /mnt/c && echo from $guest >/mnt/c/hello && cat /mnt/c/hello && umount /mnt/c"
-    [ "$(cat /srv/late/hello)" = "from $guest" ] || fail "$guest wrote something else"
-    detach $guest "$devid"
-    nothing_left late
-    in_guest $guest "! virtfs-client --timeout 1 ls late:/ 2>&1"
-  done
+  remember late
+  devid=$(attach pvh "tag=late,path=/srv/late,security_model=passthrough")
+  in_guest pvh "mount.virtfs late /mnt/c && echo from pvh >/mnt/c/hello && cat /mnt/c/hello && umount /mnt/c"
+  [ "$(cat /srv/late/hello)" = "from pvh" ] || fail "pvh wrote something else"
+  detach pvh "$devid"
+  nothing_left late
+  in_guest pvh "! virtfs-client --timeout 1 ls late:/ 2>&1"
 }
 
 # With both shares mounted and a file open.
