@@ -1,6 +1,6 @@
 # Debian's stock backend, QEMU's 9pfs, beside ours in one guest: how long until a share is offered, memory, a tree and
-# 64 MiB copied, and how often Xen is called. Figures are printed, not asserted. Under emulation times say little, not even
-# their ratios; calls are the same on hardware.
+# 64 MiB copied, and how often Xen is called. Figures are printed, not asserted. Under emulation times say little, not
+# even their ratios; calls are the same on hardware.
 #
 # One backend at a time: a QEMU takes every device of its guest below backend/9pfs as its own. libxl starts it for "p9"
 # in the guest's configuration; it is killed before ours serve.

@@ -23,8 +23,9 @@ case_shares_are_mounted() {
 }
 
 # tree COMMAND END: in each guest COMMAND for each directory D of its half of the tree: for half of these with the one
-# mount as working directory and TO the other, for half the other way round; then END. All of a guest at once, since requests
-# that are under way together cost the emulation half; one guest after the other, since two would take turns for each.
+# mount as working directory and TO the other, for half the other way round; then END. All of a guest at once, since
+# requests that are under way together cost the emulation half; one guest after the other, since two would take turns
+# for each.
 tree() {
   for guest in pv pvh; do
     [ $guest = pv ] && part=d0 || part=d1
