@@ -5,7 +5,6 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
-#include <limits>
 #include <system_error>
 
 #include "protocol/messages.h"
@@ -15,10 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A request that takes longer than this is worth waking another thread beyond the number of processors: it probably
-// waits for something. On a machine that is slower by itself, an emulated one for instance, as many system calls.
-constexpr int64_t kLongServeNs = 25'000;
-constexpr int64_t kLongServeCalls = 50;
 constexpr std::chrono::milliseconds kTick = 1ms;
 // For how long replies wait at most where the guest does not tell that it has made room.
 constexpr std::chrono::milliseconds kClogged = 10ms;
@@ -29,17 +24,6 @@ uint32_t Processors() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
   return static_cast<uint32_t>(CPU_COUNT(&set));
-}
-
-int64_t LongServeNs() {
-  constexpr int64_t kTried = 10;
-  int64_t least = std::numeric_limits<int64_t>::max();
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    const auto start = std::chrono::steady_clock::now();
-    for (int64_t call = 0; call < kTried; ++call) (void)Processors();
-    least = std::min<int64_t>(least, std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
-  }
-  return std::max(kLongServeNs, least / kTried * kLongServeCalls);
 }
 
 // Served by the session alone, without a file system, or not at all.
@@ -65,7 +49,7 @@ Pool::Pool(Transport& transport, EventChannel& events, Service& service, const P
       service_(service),
       on_fault_(std::move(on_fault)),
       workers_(std::max(Processors(), 2u)),
-      long_serve_ns_(LongServeNs()),
+      serve_time_(ServeTime::OfCall()),
       // With one processor nobody can send anything while we look.
       policy_(Processors() > 1 ? options.poll : 0us),
       max_requests_(options.max_requests != 0 ? options.max_requests : transport.max_requests()),
@@ -139,10 +123,7 @@ void Pool::Work() {
 }
 
 // Whether this thread, which is awake, is not one too many.
-bool Pool::Wanted() const {
-  return total_ - idle_ <= workers_ || mean_serve_ns_.load(std::memory_order_relaxed) > long_serve_ns_ || stopping_ ||
-         faulted_;
-}
+bool Pool::Wanted() const { return total_ - idle_ <= workers_ || serve_time_.Long() || stopping_ || faulted_; }
 
 // What this thread is to serve; null: the end. The thread counts as active from here on.
 Request* Pool::Next() {
@@ -266,7 +247,7 @@ void Pool::PutAside(Request& request) {
 // for, or an event is going to wake one, or a timekeeper watches.
 bool Pool::NeedsAnother() {
   if (waking_) return false;
-  const bool several = total_ - idle_ < workers_ || mean_serve_ns_.load(std::memory_order_relaxed) > long_serve_ns_;
+  const bool several = total_ - idle_ < workers_ || serve_time_.Long();
   const bool owes = Owes();
   if (several && backlog_count_ > 0) return true;
   if (several && !owes && (transport_.Waiting() || !transport_.Sleepable())) return true;
@@ -455,10 +436,7 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
   const uint64_t flushes_before = flushes_;
   const Clock::time_point start = Clock::now();
   const Outcome outcome = request.refused ? service_.Refuse(request, Errno(EAGAIN)) : service_.Serve(request);
-  // One that took very long alone says nothing of the others.
-  const int64_t took = std::min(std::chrono::nanoseconds(Clock::now() - start).count(), 4 * long_serve_ns_);
-  const int64_t mean = mean_serve_ns_.load(std::memory_order_relaxed);
-  mean_serve_ns_.store(mean + (took - mean) / 8, std::memory_order_relaxed);
+  serve_time_.Learn(Clock::now() - start);
 
   switch (outcome) {
     case Outcome::kAnswered:

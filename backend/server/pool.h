@@ -43,6 +43,7 @@
 #include <vector>
 
 #include "backend/server/poll_policy.h"
+#include "backend/server/serve_time.h"
 #include "backend/server/service.h"
 #include "backend/server/throttle.h"
 #include "backend/transport/event_channel.h"
@@ -115,8 +116,8 @@ class Pool {
   EventChannel& events_;
   Service& service_;
   const std::function<void(const char*)> on_fault_;
-  const uint32_t workers_;       // threads that serve short requests at once
-  const int64_t long_serve_ns_;  // what is no short request
+  const uint32_t workers_;  // threads that serve short requests at once
+  ServeTime serve_time_;
   PollPolicy policy_;
   UniqueFd epoll_;
   UniqueFd wake_;
@@ -143,7 +144,6 @@ class Pool {
   std::atomic<int64_t> takes_left_;  // counts down once it is stopping
   std::atomic<uint64_t> takes_ = 0;
   std::atomic<uint64_t> flushes_ = 0;
-  std::atomic<int64_t> mean_serve_ns_ = 0;
   std::atomic<uint32_t> backlog_count_ = 0;
   std::atomic<uint32_t> parked_count_ = 0;
 
