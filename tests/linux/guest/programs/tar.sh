@@ -1,7 +1,7 @@
 #!/bin/bash
 # An archive is unpacked, with owners, times and links, and made again from what was unpacked.
 . /virtfs/guest/functions.sh
-# But for what may be longer than a message: GNU tar opens with O_NONBLOCK, under cache=none Linux's client then reads
+# But for what may be longer than a message: GNU tar opens with O_NONBLOCK, Linux's client then reads, but for cache=loose,
 # one message at a time, whatever the server, and tar takes less than it asked for as the end of the file.
 form=(--blocking-factor=256 --format=posix --sort=name --numeric-owner --pax-option=delete=atime,delete=ctime,exthdr.name=%d/%f
   --exclude=tree/names/sparse)
