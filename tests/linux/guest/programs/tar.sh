@@ -1,8 +1,8 @@
 #!/bin/bash
 # An archive is unpacked, with owners, times and links, and made again from what was unpacked.
 . /virtfs/guest/functions.sh
-# But for what may be longer than a message: GNU tar opens with O_NONBLOCK, Linux's client then reads, but for cache=loose,
-# one message at a time, whatever the server, and tar takes less than it asked for as the end of the file.
+# But for what may be longer than a message: GNU tar opens with O_NONBLOCK. Linux's client then reads one message at a
+# time, save with cache=loose, whatever the server; and tar takes less than it asked for as the end of the file.
 form=(--blocking-factor=256 --format=posix --sort=name --numeric-owner --pax-option=delete=atime,delete=ctime,exthdr.name=%d/%f
   --exclude=tree/names/sparse)
 tar "${form[@]}" -C "$INPUT" --mtime=@1234567890 -cf original.tar tree
