@@ -1,8 +1,8 @@
-# What cases are written with. A case is a function case_NAME of cases/*.sh; its output is shown when it fails. Behind
+# What cases are written with. A case is a function case_NAME of cases/*/*.sh; its output is shown when it fails. Behind
 # the brace may stand how long it may take, as in "# 90 s"; 180 s otherwise.
 #
-# Guests have names; what is known of guest NAME is in $STATE/guest/NAME/: domid, keeper (its process), and job, the
-# number of the last command given to it.
+# Guests have names; what is known of guest NAME is in $STATE/guest/NAME/: domid, keeper (its process), tty (its
+# console), job, the number of the last command given to it, and output, what that printed.
 # shellcheck shell=dash disable=SC3045
 STATE=/run/test
 NEWLINE='
