@@ -26,7 +26,6 @@ case_twenty_guests_destroyed_mid_io() { # 500 s
       configure "$name" pv 128
       restore "$name" /srv/victim
       attach "$name" "tag=share,path=/srv/$name,security_model=passthrough" >/dev/null
-      unpause "$name"
       in_guest "$name" "mount.virtfs share /mnt/a -o msize=65536"
     done
     for name in $names; do
