@@ -106,6 +106,11 @@ attach() {
 }
 detach() { virtfs-attach --domid "$(domid "$1")" --detach "$2" || fail "virtfs-attach --detach $2"; }
 
+# connected_9pfs NAME DEVID: until the guest's kernel has connected, before which it knows no such share (EINVAL).
+connected_9pfs() {
+  wait_until 60 "guest $1 to connect" node_is "/local/domain/0/backend/9pfs/$(domid "$1")/$2/state" 4
+}
+
 unpause() { xl unpause "$1" || fail "xl unpause $1"; }
 wait_booted() { await "$1" "${2:-120}" "guest $1 to boot" '@ready'; }
 

@@ -205,6 +205,7 @@ case_our_9pfs() { # 300 s
   end_process "$(cat "$STATE/qemu.pid")"
   offered attach 9pfs attach_later 9pfs
   wait "$attaching" || fail "virtfs-attach"
+  connected_9pfs beside 1
   serves 9pfs "mount -t 9p -o trans=xen,version=9p2000.L,msize=524288,cache=loose 9pfs /mnt/a"
   detach beside 1
 }

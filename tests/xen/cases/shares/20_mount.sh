@@ -14,6 +14,7 @@ both() {
 same() { cmp -s "$1" "$2" || { diff "$1" "$2" | head -n 20; fail "$3"; }; }
 
 case_shares_are_mounted() {
+  for guest in pv pvh; do connected_9pfs $guest 1; done
   both "mount.virtfs virtfs /mnt/a -o cache=loose &&
     mount -t 9p -o trans=xen,version=9p2000.L,msize=524288,cache=loose stock /mnt/b &&
     grep 9p /proc/mounts || dmesg | tail"
