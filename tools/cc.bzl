@@ -1,7 +1,7 @@
 """The project's C++ rules: Bazel's own, quicker to compile.
 
-Tests' own code, which is not under test, is never optimised. Binaries are as the build says, testonly ones too, for some
-of these are benchmarks. With --//tools:precompile (.bazelrc) all use precompiled headers; any other build finds what a
+Tests' own code, which is not under test, is never optimised. Binaries are as the build says, testonly ones too, for
+some of these are benchmarks. With --//tools:precompile (.bazelrc) all use precompiled headers; any other build finds what a
 file forgot to include.
 """
 

@@ -23,7 +23,7 @@ class ServeTime {
   // `call`: what a system call takes.
   explicit ServeTime(Duration call) : long_(std::max(kLong, kLongCalls * call)) {}
 
-  // What a system call takes on this machine: measured with the shortest that the server may make.
+  // What a system call takes on this machine: measured with a short one that the server may make.
   static Duration OfCall();
 
   void Learn(Duration took) {

@@ -29,8 +29,8 @@ TEST(ServeTime, OneThatHungSaysNothingOfTheOthers) {
   EXPECT_FALSE(time.Long());
 }
 
-// tests/xen: a getattr takes 300 us there, most of it for the one system call that it makes. By the clock alone it was
-// long, and woke all threads of the server for nothing.
+// tests/xen: a getattr takes some hundred microseconds there, though nothing waits. By the clock alone it was long, and
+// woke further threads for nothing.
 TEST(ServeTime, NothingIsLongBecauseTheMachineIsSlow) {
   ServeTime time(100us);
   LearnMany(time, 300us);

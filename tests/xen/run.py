@@ -24,9 +24,6 @@ import xml.etree.ElementTree as ET
 import images
 
 MEMORY, DOM0_MEMORY = 2048, 768  # MiB
-# Each saves the emulation something that no case is about.
-FAST = ("mitigations=off init_on_alloc=0 cryptomgr.notests audit=0 lsm=capability psi=0 hardened_usercopy=off "
-        "randomize_kstack_offset=off")
 CONSOLE_TAIL = 25  # lines of the console that are shown when the machine fails
 
 
@@ -120,7 +117,7 @@ def qemu_command(debs, xen, kernel, initramfs, linux):
             "-no-reboot", "-kernel", xen,
             "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no pv-l1tf=no "
             f"bootscrub=0 dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M dom0_max_vcpus=1",
-            "-initrd", f"{kernel} console=hvc0 quiet panic=-1 {FAST} {linux},{initramfs}"]
+            "-initrd", f"{kernel} console=hvc0 quiet panic=-1 {images.FAST} {linux},{initramfs}"]
 
 
 def processor_seconds(pid):
@@ -157,7 +154,8 @@ class Machine:
         *lines, self._pending = (self._pending + data).split(b"\n")
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip("\r")
-            self._log.write(f"{time.monotonic() - self.started:7.2f} {processor_seconds(self._process.pid):7.2f} {text}\n")
+            passed = time.monotonic() - self.started
+            self._log.write(f"{passed:7.2f} {processor_seconds(self._process.pid):7.2f} {text}\n")
             self._log.flush()
             self._console.append(text)
             self.results.line(text)
@@ -226,8 +224,8 @@ def main():
         cases = f"{options.cases}/{name}"
         dom0 = built.dom0(name, cases)
         command = qemu_command(options.debs, built.xen, built.kernel, dom0, options.linux)
-        return lambda: Machine(command, options.debs, Results(name, case_names(cases)), f"{options.work}/{name}.console",
-                               options.timeout)
+        return lambda: Machine(command, options.debs, Results(name, case_names(cases)),
+                               f"{options.work}/{name}.console", options.timeout)
 
     starters = [starter(name) for name in names]
     print(f"images made in {time.monotonic() - started:.1f} s; booting Xen, the whole consoles are in {options.work}",

@@ -8,9 +8,7 @@ STATE=/run/test
 NEWLINE='
 '
 RETURN=$(printf '\r')
-# For guests' kernels, as run.py has them for dom0's.
-FAST='mitigations=off init_on_alloc=0 cryptomgr.notests audit=0 lsm=capability psi=0 hardened_usercopy=off'
-FAST="$FAST randomize_kstack_offset=off"
+read -r FAST </test/fast # for guests' kernels
 
 # --- Saying what happens ---------------------------------------------------------------------------------------------
 
@@ -207,8 +205,8 @@ listing() {
   xl list | awk 'NR > 1 {print $1, $2}' # one that cannot die, for a mapping that is left, is "(null)"
   echo "--- xenstore"
   # The directories of all guests, and of a kind of device, stay once made, and are no guest's.
-  xenstore-ls -f | awk '/^\/local\/domain\/0\/(backend|virtfs|device-model)|^\/libxl|^\/vm|^\/local\/domain\/[0-9]+ =/ &&
-    !/^\/(vm|libxl|local\/domain\/0\/[a-z-]*(\/[a-z0-9]*)?) = ""/'
+  xenstore-ls -f | awk '
+    /^\/local\/domain\/0\/(backend|virtfs|device-model)|^\/libxl|^\/vm|^\/local\/domain\/[0-9]+ =/ && !/^\/(vm|libxl|local\/domain\/0\/[a-z-]*(\/[a-z0-9]*)?) = ""/'
   echo "--- mounts"
   while read -r _ place kind _; do echo "$place $kind"; done </proc/mounts
   echo "--- event channels"
@@ -264,7 +262,8 @@ new_logs() {
     echo "--- $file"
     tr -d '\r' <"$STATE/new"
   done
-  dmesg | awk -v marked="$MARKED" '{line = $0; sub(/^\[ */, "")} $1 * 100 >= marked {print line}' | tail -n 15 >"$STATE/new"
+  dmesg | awk -v marked="$MARKED" '{line = $0; sub(/^\[ */, "")} $1 * 100 >= marked {print line}' |
+    tail -n 15 >"$STATE/new"
   [ ! -s "$STATE/new" ] || { echo "--- dom0's kernel"; cat "$STATE/new"; }
   xl dmesg -c | tail -n 15 >"$STATE/new"
   [ ! -s "$STATE/new" ] || { echo "--- Xen"; cat "$STATE/new"; }

@@ -3,8 +3,8 @@
 . /virtfs/guest/functions.sh
 # But for what may be longer than a message: GNU tar opens with O_NONBLOCK. Linux's client then reads one message at a
 # time, save with cache=loose, whatever the server; and tar takes less than it asked for as the end of the file.
-form=(--blocking-factor=256 --format=posix --sort=name --numeric-owner --pax-option=delete=atime,delete=ctime,exthdr.name=%d/%f
-  --exclude=tree/names/sparse)
+form=(--blocking-factor=256 --format=posix --sort=name --numeric-owner --exclude=tree/names/sparse
+  --pax-option=delete=atime,delete=ctime,exthdr.name=%d/%f)
 tar "${form[@]}" -C "$INPUT" --mtime=@1234567890 -cf original.tar tree
 tar -xpf original.tar --xattrs --sparse
 tar "${form[@]}" -cf again.tar tree

@@ -58,7 +58,7 @@ attach_later() {
 }
 end_process() {
   kill -KILL "$1"
-  wait_until 10 "process $1 to end" fails test -d "/proc/$1"
+  wait_until 60 "process $1 to end" fails test -d "/proc/$1"
 }
 # --- What it costs ---------------------------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ case_our_9pfs() { # 300 s
 case_our_virtfs() { # 300 s
   end_process "$(cat "$STATE/guest/beside/keeper")"
   attach_later virtfs
-  wait_until 20 "a share that waits" node_is "$BACKENDS/virtfs/$(domid beside)/1/state" 1
+  wait_until 60 "a share that waits" node_is "$BACKENDS/virtfs/$(domid beside)/1/state" 1
   offered start virtfs keeper beside
   wait "$attaching" || fail "virtfs-attach"
   serves virtfs "mount.virtfs virtfs /mnt/a -o cache=loose"

@@ -1,7 +1,7 @@
 # Shares mounted by the guest's own kernel, over real rings, grants and event channels: virtfs through mount.virtfs and
 # 9pfs through the kernel's own trans=xen, in the PV and the PVH guest, all at the same time.
 #
-# cache=loose: without it the tree takes half as long again, and what it hides is no transport's business.
+# cache=loose saves requests, and what it hides is no transport's business.
 # shellcheck shell=dash
 
 # both COMMAND [SECONDS]: in both guests at once. FROM and TO in it become the two mounts, so that what one guest does
