@@ -7,7 +7,7 @@ fail() {
 }
 
 BUILD_PACKAGES=(bazel-bootstrap g++ clang lld libclang-rt-14-dev python3 pkg-config libabsl-dev libgtest-dev libgmock-dev
-  libbenchmark-dev libxen-dev libseccomp-dev libcap-ng-dev)
+  libbenchmark-dev libxen-dev libseccomp-dev libcap-ng-dev nlohmann-json3-dev)
 LINT_PACKAGES=(clang-format clang-tidy npm)
 # Unpacked, never installed: xen-utils would put a hypervisor and a boot entry on this machine.
 TEST_PACKAGES=(xen-utils-4.17 xenstore-utils)
