@@ -15,7 +15,7 @@ constexpr size_t kMaxTag = 255;
 absl::Status Mistake(const std::string& sentence) { return absl::InvalidArgumentError(sentence); }
 
 absl::Status UnknownKey(const std::string& key) {
-  std::string sentence = absl::StrCat("unknown option ", key, ": there are tag, devid");
+  std::string sentence = absl::StrCat("unknown option ", key, ": there are tag, devid, backend");
   for (const options::Option& option : options::AllOptions()) {
     const bool last = &option == &options::AllOptions().back();
     absl::StrAppend(&sentence, last ? " and " : ", ", std::string(option.name));
@@ -26,7 +26,7 @@ absl::Status UnknownKey(const std::string& key) {
 // `value`: none if there is no "=".
 absl::Status Set(ShareSpec& spec, const std::string& key, std::optional<std::string> value) {
   const options::Option* const option = options::FindOption(key);
-  const bool known = option != nullptr || key == "tag" || key == "devid";
+  const bool known = option != nullptr || key == "tag" || key == "devid" || key == "backend";
   if (!known) return UnknownKey(key);
   if (option != nullptr && option->argument.empty() && !value) value = "1";
   if (!value || value->empty()) return Mistake(absl::StrCat(key, " needs a value: write ", key, "=..."));
@@ -40,6 +40,8 @@ absl::Status Set(ShareSpec& spec, const std::string& key, std::optional<std::str
       return Mistake("tag: write 1 to 255 printable ASCII characters without blanks");
     }
     spec.tag = *value;
+  } else if (key == "backend") {
+    spec.backend = *std::move(value);
   } else {
     spec.devid = xenstore::ParseNumber(*value, 0, INT32_MAX);
     if (!spec.devid) return Mistake(absl::StrCat("devid=", *value, ": write a number, or leave it out"));

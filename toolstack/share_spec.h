@@ -18,13 +18,15 @@ namespace virtfs::toolstack {
 struct ShareSpec {
   std::string tag;                // what the guest mounts
   std::optional<uint32_t> devid;  // else the first that is free
+  std::string backend;            // name or id of the domain that has the directory; empty: it is not said
 
   options::ShareOptions options;
   // The same as text: the nodes of the share's private directory, checked.
   std::vector<std::pair<std::string, std::string>> nodes;
 };
 
-// Keys: tag, devid and those of options/option_table.h, each once. A comma separates; none of the values can hold one.
+// Keys: tag, devid, backend and those of options/option_table.h, each once. A comma separates; none of the values can
+// hold one.
 absl::StatusOr<ShareSpec> ParseShareSpec(std::string_view text);
 
 }  // namespace virtfs::toolstack

@@ -13,11 +13,12 @@ using testing::Pair;
 std::string MistakeIn(std::string_view text) { return std::string(ParseShareSpec(text).status().message()); }
 
 TEST(ShareSpecTest, AllKeys) {
-  const auto spec =
-      ParseShareSpec("tag=share,path=/srv/share,security_model=passthrough,readonly,max-msize=65536,devid=3");
+  const auto spec = ParseShareSpec(
+      "tag=share,path=/srv/share,security_model=passthrough,readonly,max-msize=65536,devid=3,backend=files");
   ASSERT_TRUE(spec.ok());
   EXPECT_EQ(spec->tag, "share");
   EXPECT_EQ(spec->devid, 3u);
+  EXPECT_EQ(spec->backend, "files");
   EXPECT_THAT(spec->nodes, ElementsAre(Pair("path", "/srv/share"), Pair("security_model", "passthrough"),
                                        Pair("readonly", "1"), Pair("max-msize", "65536")));
   EXPECT_EQ(spec->options.server.max_msize, 65536u);
@@ -42,7 +43,7 @@ TEST(ShareSpecTest, EachMistakeSaysWhatToWriteInstead) {
   EXPECT_THAT(MistakeIn("readonly=yes"), HasSubstr("readonly=yes: write 1 or 0"));
   EXPECT_THAT(MistakeIn("max-msize=1k"), HasSubstr("from 4096 to 4194304"));
   EXPECT_THAT(MistakeIn("devid=-1"), HasSubstr("write a number"));
-  EXPECT_THAT(MistakeIn("colour=red"), HasSubstr("unknown option colour: there are tag, devid, path,"));
+  EXPECT_THAT(MistakeIn("colour=red"), HasSubstr("unknown option colour: there are tag, devid, backend, path,"));
   EXPECT_THAT(MistakeIn("tag=t,tag=u"), HasSubstr("tag is there twice"));
   EXPECT_THAT(MistakeIn("tag=t,path=/a,security_model=none,enforce=server"), HasSubstr("enforce=client"));
   EXPECT_THAT(MistakeIn("tag=t,,path=/a"), HasSubstr("beside a comma"));

@@ -104,6 +104,7 @@ int main(int argc, char** argv) {
   if (!detach) {
     absl::StatusOr<virtfs::toolstack::ShareSpec> parsed = virtfs::toolstack::ParseShareSpec(argv[optind]);
     if (!parsed.ok()) return Mistake(std::string(parsed.status().message()));
+    if (!parsed->backend.empty()) return Mistake("backend is a key of xl-virtfs: write --backend-domid here");
     spec = *std::move(parsed);
   }
   absl::StatusOr<std::unique_ptr<Store>> store = Store::Open();

@@ -1,0 +1,13 @@
+// The table.
+#include "toolstack/cli/subcommands.h"
+
+namespace virtfs::toolstack {
+
+std::span<const Subcommand> AllSubcommands() {
+  static const auto* const kAll = new std::vector<Subcommand>{
+      CheckSubcommand(),
+  };
+  return *kAll;
+}
+
+}  // namespace virtfs::toolstack
