@@ -5,7 +5,7 @@ namespace virtfs::toolstack {
 
 std::span<const Subcommand> AllSubcommands() {
   static const auto* const kAll = new std::vector<Subcommand>{
-      CheckSubcommand(),
+      CheckSubcommand(), CreateSubcommand(), AttachSubcommand(), DetachSubcommand(), ListSubcommand(),
   };
   return *kAll;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "xenstore/number.h"
 
 namespace virtfs::toolstack {
 namespace {
@@ -49,6 +50,10 @@ absl::StatusOr<GuestConfig> ReadGuestConfig(const std::string& path, const HostC
   if (const std::optional<ConfigFile::Strings> name = file->String(kName)) {
     guest.mistakes.insert(guest.mistakes.end(), name->mistakes.begin(), name->mistakes.end());
     if (!name->values.empty()) guest.name = name->values[0].text;
+    if (xenstore::ParseNumber(guest.name)) {
+      guest.mistakes.push_back({path, name->values[0].line, kName,
+                                absl::StrCat(guest.name, " would be taken for a domain id: write a letter into it")});
+    }
   }
   RefuseReplacement(*file, guest.mistakes);
   const std::optional<ConfigFile::Strings> shares = file->List(kShares);
