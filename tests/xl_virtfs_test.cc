@@ -152,7 +152,7 @@ TEST_F(ToolstackTest, AnAttachThatNobodyAnswersSaysWhatToStart) {
   AddGuest(1, "web", kUuid);
   const Outcome outcome = Run({"attach", "web", Share("docs", "a"), "--wait", "0"});
   EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(outcome.output, AllOf(HasSubstr("xl-virtfs watch"), HasSubstr("systemctl start xen-virtfs-watch")));
+  EXPECT_THAT(outcome.output, AllOf(HasSubstr("xl-virtfs watch"), HasSubstr("systemctl start xl-virtfs-watch")));
   EXPECT_FALSE(HasRecord(kUuid));
   ExpectNoNodes(1);
 }
@@ -199,11 +199,97 @@ TEST_F(ToolstackTest, AGuestWhoseShareCannotBeAttachedIsDestroyedBeforeItRuns) {
   EXPECT_THAT(Run({"create", config}, {"PATH=/nowhere"}).output, HasSubstr("is xl in $PATH?"));
 }
 
+TEST_F(ToolstackTest, ASavedGuestComesBackWithItsShares) {
+  AddGuest(1, "web", kUuid);
+  auto keeper = StartKeeper(1);
+  ASSERT_EQ(Run({"attach", "web", Share("docs", "a", ",devid=3")}).status, 0);
+  ASSERT_EQ(Run({"attach", "web", Share("logs", "b")}).status, 0);
+  const Outcome failed = Run({"save", "web", Path("web.save")}, {"FAKE_XL_FAIL=save"});
+  EXPECT_EQ(failed.status, 1);
+  EXPECT_EQ(xen_->Read(Backend(1, 3)), kInitWait);
+
+  ASSERT_TRUE(xen_->Write("/fake-xl/last", "1"));
+  EXPECT_EQ(Run({"save", "web", Path("web.save")}).status, 0);
+  EXPECT_EQ(keeper->Wait(), 0);
+  EXPECT_THAT(Run({"list"}).output, Not(HasSubstr("web")));
+  EXPECT_THAT(Run({"list", "--all"}).output, AllOf(HasSubstr("web     -   3    docs"), HasSubstr("no domain")));
+
+  auto restore = Start({"restore", Path("web.save")});
+  ASSERT_TRUE(xen_->WaitForNode("/local/domain/2/name", "web"));
+  auto second = StartKeeper(2);
+  EXPECT_EQ(restore->Wait(), 0) << restore->Output();
+  EXPECT_EQ(xen_->Read("/local/domain/2/device/virtfs/3/tag"), "docs");
+  EXPECT_EQ(xen_->Read("/local/domain/2/device/virtfs/0/tag"), "logs");
+  EXPECT_FALSE(xen_->Read("/local/domain/2/fake-paused"));
+  EXPECT_THAT(ReadFile("xl.log"), testing::EndsWith("restore -p " + Path("web.save") + "\nunpause 2\n"));
+  const Outcome twice = Run({"restore", Path("web.save")});
+  EXPECT_EQ(twice.status, 1);
+  EXPECT_THAT(twice.output, HasSubstr("domain 2 (web) is the guest of " + Path("web.save") + ": end it first"));
+}
+
+TEST_F(ToolstackTest, AStock9pfsShareIsInTheWayOfASave) {
+  AddGuest(1, "web", kUuid);
+  auto keeper = StartKeeper(1);
+  ASSERT_EQ(Run({"attach", "web", Share("old", "a", ",transport=9pfs")}).status, 0);
+  const Outcome refused = Run({"save", "web", Path("web.save")});
+  EXPECT_EQ(refused.status, 1);
+  EXPECT_THAT(refused.output, HasSubstr("web has shares over the stock 9pfs transport (old), whose driver in Linux"));
+  EXPECT_EQ(ReadFile("xl.log"), "");
+  EXPECT_EQ(Run({"save", "web", Path("web.save"), "--force"}).status, 0);
+}
+
+TEST_F(ToolstackTest, ARestoreThatCannotAttachLeavesTheFile) {
+  AddGuest(1, "web", kUuid);
+  auto keeper = StartKeeper(1);
+  ASSERT_EQ(Run({"attach", "web", Share("docs", "a")}).status, 0);
+  ASSERT_TRUE(xen_->Write("/fake-xl/last", "1"));
+  ASSERT_EQ(Run({"save", "web", Path("web.save")}).status, 0);
+  std::filesystem::rename(Path("srv/a"), Path("srv/elsewhere"));
+  const Outcome missing = Run({"restore", Path("web.save")});
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_THAT(missing.output, HasSubstr("share 0 of web: path=" + Path("srv/a") + " does not exist"));
+  EXPECT_FALSE(xen_->Read("/local/domain/2/name"));
+
+  std::filesystem::rename(Path("srv/elsewhere"), Path("srv/a"));
+  const Outcome nobody = Run({"restore", Path("web.save"), "--wait", "0"});
+  EXPECT_EQ(nobody.status, 1);
+  EXPECT_THAT(nobody.output, AllOf(HasSubstr("xl-virtfs watch"), HasSubstr("web was destroyed before it ran; ")));
+  EXPECT_TRUE(HasRecord(kUuid));
+  EXPECT_THAT(Run({"restore", Write("x", "x")}).output, HasSubstr("is no file of `xl save`"));
+}
+
 TEST_F(ToolstackTest, AGuestNeedsANameThatIsNoNumber) {
   EXPECT_THAT(Run({"create", Write("a.cfg", "memory=1\n")}).output,
               HasSubstr("a.cfg: name: it is missing: write name="));
   EXPECT_THAT(Run({"create", Write("b.cfg", "\nname='5'\n")}).output, HasSubstr("b.cfg:2: name: 5 would be taken for"));
   EXPECT_THAT(ReadFile("xl.log"), IsEmpty());
+}
+
+// As bash calls it: what would stand in the line when Tab is pressed at its end.
+TEST_F(ToolstackTest, BashCompletes) {
+  AddGuest(1, "web", kUuid);
+  auto keeper = StartKeeper(1);
+  ASSERT_EQ(Run({"attach", "web", Share("docs", "a")}).status, 0);
+  const struct {
+    const char *line, *words;
+  } kLines[] = {
+      {"xl-virtfs det", "detach"},
+      {"xl-virtfs detach ", "Domain-0 web"},
+      {"xl-virtfs detach web ", "docs"},
+      {"xl-virtfs detach web docs --f", "--force"},
+      {"xl-virtfs attach web tag=x,enforce=", "client server"},
+      {"xl-virtfs attach web tag=x,enfo", "x,enforce="},
+      {"xl-virtfs create ", ""},
+  };
+  const std::string program = std::filesystem::path(Program("toolstack/cli/xl-virtfs")).parent_path();
+  for (const auto& [line, words] : kLines) {
+    auto bash = xen_->Spawn({"/bin/bash", "-c",
+                             "source " + program + "/xl-virtfs.bash; COMP_LINE=\"" + line +
+                                 "\"; COMP_POINT=${#COMP_LINE}; _xl_virtfs; echo \"${COMPREPLY[*]}\""},
+                            0, {"PATH=" + program + ":/usr/bin:/bin"});
+    EXPECT_EQ(bash->Wait(), 0);
+    EXPECT_EQ(bash->Output(), std::string(words) + "\n") << line;
+  }
 }
 
 TEST_F(ToolstackTest, ADamagedRecordIsToldAndKept) {

@@ -62,6 +62,8 @@ std::vector<AttachedShare> AttachedShares(xenstore::Store& store, uint32_t guest
       share->mark = ValueOf(store, paths.private_dir, kMarkNode);
       share->error = Printable(ValueOf(store, paths.private_dir, XEN_VIRTFS_NODE_ERROR));
       share->state = StateOf(ValueOf(store, paths.backend_dir, XEN_VIRTFS_NODE_STATE));
+      share->ready = share->state >= State::kInitWait && share->state <= State::kConnected &&
+                     store.Exists(absl::StrCat(paths.frontend_dir, "/" XEN_VIRTFS_NODE_STATE));
       const size_t blank = share->mark.find(' ');
       share->tag = Printable(blank != share->mark.npos ? share->mark.substr(blank + 1)
                                                        : ValueOf(store, paths.frontend_dir, XEN_VIRTFS_NODE_TAG));

@@ -22,6 +22,7 @@ struct AttachedShare {
   std::string mark;   // kMarkNode of toolstack/records; empty: it was attached without a record
   std::string error;  // why it cannot be served; empty: it can
   xenstore::State state = xenstore::State::kUnknown;  // the backend's
+  bool ready = false;                                 // the backend has it ready, and the guest was told of it
 };
 
 // By devid, ascending.

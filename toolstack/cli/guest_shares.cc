@@ -67,7 +67,7 @@ absl::Status GuestShares::Write(const RecordedShare& share, milliseconds patienc
   if (absl::IsDeadlineExceeded(written.status())) {
     return absl::DeadlineExceededError(absl::StrCat("nobody in domain ", backend->id,
                                                     " serves shares: start `xl-virtfs watch` there",
-                                                    " (systemctl start xen-virtfs-watch), which starts the rest"));
+                                                    " (systemctl start xl-virtfs-watch), which starts the rest"));
   }
   return written.status();
 }
@@ -108,8 +108,13 @@ absl::StatusOr<uint32_t> GuestShares::Attach(std::string_view text, const ShareS
 }
 
 absl::Status GuestShares::Restore(const RecordedShare& share, milliseconds patience) {
-  // The watch may have been quicker.
-  if (Attached(share.devid)) return absl::OkStatus();
+  if (const std::optional<AttachedShare> attached = Attached(share.devid)) {
+    if (attached->ready) return absl::OkStatus();
+    // The watch has begun with it, and waits for nobody; or somebody was killed. Nobody else has it now.
+    absl::Status removed = RemoveShare(store_, {.guest = guest_.id, .backend = attached->backend}, share.devid,
+                                       milliseconds(0), /*force=*/true);
+    if (!removed.ok()) return removed;
+  }
   return Write(share, patience);
 }
 
@@ -150,8 +155,8 @@ absl::Status GuestShares::Forget() {
   if (absl::Status saved = Save(); !saved.ok()) return saved;
   for (const AttachedShare& share : AttachedShares(store_, guest_.id)) {
     if (share.mark.empty()) continue;
-    const absl::Status removed = RemoveShare(store_, {.guest = guest_.id, .backend = share.backend}, share.devid,
-                                             milliseconds(0), /*force=*/true);
+    absl::Status removed = RemoveShare(store_, {.guest = guest_.id, .backend = share.backend}, share.devid,
+                                       milliseconds(0), /*force=*/true);
     if (!removed.ok()) return removed;
   }
   return absl::OkStatus();

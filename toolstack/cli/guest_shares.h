@@ -36,7 +36,7 @@ class GuestShares {
   // no more.
   absl::StatusOr<uint32_t> Attach(std::string_view text, const ShareSpec& spec, std::chrono::milliseconds patience);
 
-  // A share of the record that xenstore does not have.
+  // A share of the record, unless the watch has attached it already.
   absl::Status Restore(const RecordedShare& share, std::chrono::milliseconds patience);
 
   // The share that `device`, a devid or a tag, names. In the record, in xenstore or both.

@@ -1,5 +1,8 @@
 #include "toolstack/cli/subcommand.h"
 
+#include <fstream>
+#include <iterator>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -69,6 +72,41 @@ TEST(SubcommandTest, EveryRowOfTheTableIsWhole) {
     EXPECT_NE(row.run, nullptr);
   }
   EXPECT_EQ(FindSubcommand("colour"), nullptr);
+}
+
+// What the manual has between two of its lines.
+std::string Between(const std::string& text, const std::string& from, const std::string& to) {
+  const size_t begin = text.find(from);
+  if (begin == text.npos) return "";
+  return text.substr(begin, text.find(to, begin + from.size()) - begin);
+}
+
+// The manual has each subcommand, with each of its flags and no others.
+TEST(SubcommandTest, TheManualAgrees) {
+  std::ifstream file("docs/man/xl-virtfs.1");
+  std::string manual{std::istreambuf_iterator<char>(file), {}};
+  for (size_t at; (at = manual.find("\\-")) != manual.npos;) manual.erase(at, 1);
+  const std::string sections = Between(manual, ".SH SUBCOMMANDS\n", ".SH FLAGS OF EVERY SUBCOMMAND\n");
+  const auto expect_flags = [](const std::string& text, std::span<const Flag> flags) {
+    size_t count = 0;
+    for (size_t at = 0; (at = text.find("\n.TP\n", at)) != text.npos; ++at) ++count;
+    EXPECT_EQ(count, flags.size()) << text;
+    for (const Flag& flag : flags) {
+      EXPECT_THAT(text, HasSubstr((flag.argument.empty() ? "\n.B --" : "\n.BI --") + std::string(flag.name)));
+    }
+  };
+  expect_flags(Between(manual, ".SH FLAGS OF EVERY SUBCOMMAND\n", "\n.SH FILES"), CommonFlags());
+  for (const Subcommand& row : AllSubcommands()) {
+    SCOPED_TRACE(row.name);
+    // Its flags are one level deeper.
+    const std::string head = row.operands.empty() ? "\n.TP\n.B " : "\n.TP\n.BI ";
+    const std::string name(row.name),
+        rest = Between(sections, head + name + (row.operands.empty() ? "\n" : "\\ "), "\n.SH");
+    ASSERT_FALSE(rest.empty());
+    const std::string text = rest.substr(0, rest.find("\n.TP\n", 1));
+    EXPECT_EQ(text.find("\n.RS") != text.npos, !row.flags.empty());
+    if (!row.flags.empty()) expect_flags(Between(rest, "\n.RS\n", "\n.RE\n").substr(4), row.flags);
+  }
 }
 
 }  // namespace

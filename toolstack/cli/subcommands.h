@@ -11,6 +11,8 @@ Subcommand CheckSubcommand();
 Subcommand CreateSubcommand();
 Subcommand DetachSubcommand();
 Subcommand ListSubcommand();
+Subcommand RestoreSubcommand();
+Subcommand SaveSubcommand();
 
 // Of those that wait for a backend.
 inline constexpr Flag kWaitFlag = {"wait", "SECONDS", "how long to wait for the backend (default: 15)"};

@@ -1,10 +1,12 @@
 // xl-virtfs: the administrator's command. Finds the subcommand, parses its arguments, tells what failed.
 
 #include <cstdio>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_split.h"
+#include "toolstack/cli/completion.h"
 #include "toolstack/cli/subcommand.h"
 
 namespace {
@@ -36,6 +38,13 @@ int main(int argc, char** argv) {
   }
   if (words[0] == "--version") {
     printf("xl-virtfs %s\n", kVersion);
+    return 0;
+  }
+  // Of the shell's, and no row of the table: xl-virtfs complete -- WORD...
+  if (words[0] == "complete" && words.size() > 1) {
+    for (const std::string& word : toolstack::Complete(std::span(words).subspan(2), toolstack::StoreSources())) {
+      printf("%s\n", word.c_str());
+    }
     return 0;
   }
   const toolstack::Subcommand* const subcommand = toolstack::FindSubcommand(words[0]);

@@ -1,0 +1,63 @@
+// xl-virtfs save DOMAIN FILE
+
+#include <memory>
+#include <set>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "toolstack/attached_shares.h"
+#include "toolstack/cli/guest_shares.h"
+#include "toolstack/cli/subcommands.h"
+#include "toolstack/cli/xl_program.h"
+#include "toolstack/domain.h"
+
+namespace virtfs::toolstack {
+namespace {
+
+// The tags of those that the guest cannot connect again.
+std::set<std::string> NinepfsTags(xenstore::Store& store, const Domain& guest, const Record& record) {
+  std::set<std::string> tags;
+  for (const AttachedShare& share : AttachedShares(store, guest.id)) {
+    if (share.type == xenstore::DeviceType::kNinepfs) tags.insert(share.tag);
+  }
+  for (const RecordedShare& share : record.shares) {
+    const absl::StatusOr<ShareSpec> spec = ParseShareSpec(share.spec);
+    if (spec.ok() && spec->options.server.transport == options::Transport::kNinepfs) tags.insert(spec->tag);
+  }
+  return tags;
+}
+
+absl::Status Run(const Arguments& arguments) {
+  const absl::StatusOr<std::unique_ptr<xenstore::Store>> store = xenstore::Store::Open();
+  if (!store.ok()) return store.status();
+  const absl::StatusOr<Domain> guest = FindDomain(**store, arguments.operands[0]);
+  if (!guest.ok()) return guest.status();
+  // Nobody attaches anything meanwhile.
+  const absl::StatusOr<GuestShares> shares = GuestShares::Open(**store, arguments.places, *guest);
+  if (!shares.ok()) return shares.status();
+  const std::set<std::string> tags = NinepfsTags(**store, *guest, shares->record());
+  if (!tags.empty() && !arguments.Has("force")) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        guest->name, " has shares over the stock 9pfs transport (", absl::StrJoin(tags, ", "),
+        "), whose driver in Linux does not come back from a suspend, so that what uses them would hang: unmount and "
+        "detach them first, or use --force"));
+  }
+  return RunXl({"save", absl::StrCat(guest->id), arguments.operands[1]});
+}
+
+}  // namespace
+
+Subcommand SaveSubcommand() {
+  return {.name = "save",
+          .operands = {"DOMAIN", "FILE"},
+          .summary = "save a guest to a file, with its shares to come back",
+          .help =
+              "Saves the guest with `xl save`, which ends it. Its shares stay recorded, and `xl-virtfs restore`\n"
+              "attaches them. Refuses if the guest has shares over the stock 9pfs transport (transport=9pfs): its\n"
+              "driver in Linux does not come back from a suspend.",
+          .flags = {{"force", "", "even with such shares: in the restored guest what uses them hangs"}},
+          .run = Run};
+}
+
+}  // namespace virtfs::toolstack
