@@ -161,6 +161,10 @@ absl::Status Device::PrepareToConnect(Deadline deadline) {
   bool reset = false;
   for (;;) {
     const State backend = BackendState();
+    if (backend == State::kUnknown && Detached()) {
+      closed_ = false;
+      return absl::NotFoundError("the share was detached");
+    }
     const bool locked = LockShare();
     if (locked && backend == State::kInitWait) return absl::OkStatus();
     // A former process did not close: let the backend see that it is gone.
@@ -346,6 +350,7 @@ bool Device::Drain() {
 
 void Device::EndConnection(State backend) {
   channel_->Fail(absl::StrCat("it went to state ", xenstore::NameOf(backend)));
+  closed_ = backend == State::kClosed;
   // Without xenstore, nobody can tell. In InitWait it may be mapping them just now.
   pages_are_ours_ = !store_->lost() && backend != State::kInitWait;
   static_cast<void>(WriteState(State::kClosed));
@@ -370,6 +375,7 @@ absl::Status Device::Reconnect() {
   channel_.reset();
   if (!store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND)) {
     session_id_.clear();
+    if (std::exchange(closed_, false)) return absl::NotFoundError("the share was detached");
     store_->Unwatch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend");
     if (absl::Status status = FindByTag(deadline); !status.ok()) return status;
   }

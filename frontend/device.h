@@ -76,7 +76,9 @@ class Device {
   absl::Status Close();
 
   // After a connection has ended: closes it, and connects anew when the backend is ready, or to the share that has this
-  // tag now. Can be tried again when it failed.
+  // tag now. Can be tried again when it failed. NotFound at once if the share was detached in order, which is no reason
+  // to wait; the next try waits for another of that tag. One whose nodes are gone without that may be on its way, as
+  // after a restore.
   absl::Status Reconnect();
   // Ends a Reconnect that is under way, and makes later ones fail. From any thread.
   void GiveUp();
@@ -93,6 +95,7 @@ class Device {
   std::optional<Found> FindAmong(xenstore::DeviceType type, std::vector<std::string>& tags);
   absl::Status ConnectBy(Deadline deadline);
   absl::Status AwaitRelease(Deadline deadline);
+  bool Detached() { return closed_ && !store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND); }
   bool IsPast(Deadline deadline) const;
   absl::Status PrepareToConnect(Deadline deadline);
   absl::Status CreateChannel();
@@ -121,6 +124,7 @@ class Device {
   Found found_{};
   std::string session_id_;
   bool session_goes_on_ = false;
+  bool closed_ = false;  // The backend has closed the last connection in order.
   std::string locked_id_;
   UniqueFd lock_;
   std::unique_ptr<CallChannel> channel_;

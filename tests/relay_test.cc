@@ -237,6 +237,20 @@ TEST_F(RelayTest, WhenTheServerDiesTheStreamLivesAndANewSessionCanBegin) {
   EXPECT_TRUE(client.Call(p9::Tgetattr{0, p9::kGetattrBasic}).ok());
 }
 
+// A program on a share that was detached used to hang for as long as the relay waits for a backend to come back.
+TEST_F(RelayTest, ADetachedShareIsNotWaitedFor) {
+  StartRelay({"--timeout", "86400"});
+  StreamClient client = StreamClient::Connect(address_);
+  client.Begin();
+  ASSERT_EQ(xen_->Spawn({Program("toolstack/virtfs-attach"), "--domid", "1", "--detach", "0"})->Wait(), 0);
+  EXPECT_EQ(client.Call(p9::Tgetattr{0, p9::kGetattrBasic}).error(), Errno(EIO));
+  // Another of the same tag is another session.
+  ASSERT_GE(AttachPath(kGuest, "share", Path("share")), 0);
+  ASSERT_TRUE(relay_->WaitForOutput("the backend is back without the session"));
+  client.Begin();
+  EXPECT_TRUE(client.Call(p9::Tgetattr{0, p9::kGetattrBasic}).ok());
+}
+
 TEST_F(RelayTest, EndsInOrderWhenToldTo) {
   StartRelay();
   StreamClient client = StreamClient::Connect(address_);

@@ -109,7 +109,7 @@ void Log(const std::string& sentence) { syslog(LOG_WARNING, "%s", sentence.c_str
 int RunRelay(const std::vector<std::string>& arguments) {
   const auto number = [&](size_t i) -> uint32_t {
     uint32_t value = 0;
-    if (i < arguments.size()) absl::SimpleAtoi(arguments[i], &value);
+    if (i < arguments.size()) static_cast<void>(absl::SimpleAtoi(arguments[i], &value));
     return value;
   };
   if (arguments.size() != 4 || fcntl(kStream, F_GETFD) < 0 || fcntl(kReport, F_GETFD) < 0) return 1;

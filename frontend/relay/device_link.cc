@@ -47,11 +47,16 @@ bool DeviceLink::session_goes_on() {
   return connected_ && device_->session_goes_on();
 }
 
+bool DeviceLink::gone() {
+  const std::lock_guard lock(mutex_);
+  return gone_;
+}
+
 void DeviceLink::Renew() {
   if (thread_.joinable()) thread_.join();
   const std::lock_guard lock(mutex_);
   if (stopped_) return;
-  connected_ = false;
+  connected_ = gone_ = false;
   thread_ = std::thread(&DeviceLink::Reconnect, this);
 }
 
@@ -62,11 +67,10 @@ void DeviceLink::Reconnect() {
     lock.unlock();
     const absl::Status status = device_->Reconnect();
     lock.lock();
-    if (status.ok()) {
-      connected_ = true;
-      eventfd_write(changed_.get(), 1);
-      return;
-    }
+    connected_ = status.ok();
+    gone_ = absl::IsNotFound(status);
+    if (connected_ || gone_) eventfd_write(changed_.get(), 1);
+    if (connected_) return;
     stop_.wait_for(lock, kPause, [this] { return stopped_; });
   }
 }

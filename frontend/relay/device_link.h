@@ -28,6 +28,7 @@ class DeviceLink : public Link {
   RingClient* ring() override;
   bool session_goes_on() override;
   void Renew() override;
+  bool gone() override;
   int changed_fd() const override { return changed_.get(); }
 
  private:
@@ -39,6 +40,7 @@ class DeviceLink : public Link {
   std::mutex mutex_;
   std::unique_ptr<Device> device_;  // The thread's, while connected_ is false.
   bool connected_ = true;
+  bool gone_ = false;
   bool stopped_ = false;
   std::condition_variable stop_;
   std::thread thread_;

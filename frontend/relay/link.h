@@ -17,7 +17,9 @@ class Link {
   virtual bool session_goes_on() = 0;
   // The connection has failed and nobody uses it any more: makes another, in the background.
   virtual void Renew() = 0;
-  // An eventfd that counts when ring() is no longer null.
+  // There is no ring, and the share was taken away: nobody should wait for it to come back, though it may.
+  virtual bool gone() = 0;
+  // An eventfd that counts when ring() is no longer null, and when gone() becomes true.
   virtual int changed_fd() const = 0;
 };
 

@@ -279,7 +279,10 @@ void Relay::FollowLink() {
   }
   if (ring_ != nullptr) return;
   ring_ = link_.ring();
-  if (ring_ == nullptr) return;
+  if (ring_ == nullptr) {
+    if (link_.gone()) hold_until_ = {};
+    return;
+  }
   ++statistics_.reconnections;
   if (session_ && !link_.session_goes_on()) lost_ = true;
   options_.log(lost_ ? "the backend is back without the session: what its client has open answers EIO until it mounts "

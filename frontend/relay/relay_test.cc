@@ -43,10 +43,14 @@ class FakeLink : public Link {
   }
   void Renew() override {
     const std::scoped_lock lock(breaking_, mutex_);
-    up_ = false;
+    up_ = gone_ = false;
     backend_.reset();
     ring_.reset();
     down_.notify_all();
+  }
+  bool gone() override {
+    const std::lock_guard lock(mutex_);
+    return gone_;
   }
   int changed_fd() const override { return changed_.get(); }
 
@@ -63,6 +67,12 @@ class FakeLink : public Link {
     const std::lock_guard lock(mutex_);
     goes_on_ = goes_on;
     Connect(256);
+    eventfd_write(changed_.get(), 1);
+  }
+
+  void TakeAway() {
+    const std::lock_guard lock(mutex_);
+    gone_ = true;
     eventfd_write(changed_.get(), 1);
   }
 
@@ -128,6 +138,7 @@ class FakeLink : public Link {
   std::unique_ptr<FakeBackend> backend_;
   bool up_ = false;
   bool goes_on_ = false;
+  bool gone_ = false;
   std::mutex asked_mutex_;
   std::vector<std::string> asked_;
 };
@@ -242,6 +253,23 @@ TEST_F(RelayTest, PatienceEndsAndFidsThatWereGivenUpMeanwhileAreClunkedLater) {
   while (asked.empty() && std::chrono::steady_clock::now() < deadline) asked = link_->Asked();
   EXPECT_THAT(asked, ElementsAre("120 9"));
   SendGetattr(3, 10);
+  EXPECT_EQ(client_.ReceiveError<p9::Tgetattr>(3), Errno(0));
+}
+
+TEST_F(RelayTest, NobodyWaitsForAShareThatIsGone) {
+  Start(256, std::chrono::hours(1));
+  client_.Begin();
+  link_->Break();
+  ASSERT_TRUE(link_->AwaitDown());
+  SendGetattr(1, 9);
+  link_->TakeAway();
+  EXPECT_EQ(client_.ReceiveError<p9::Tgetattr>(1), Errno(EIO));
+  SendGetattr(2, 9);
+  EXPECT_EQ(client_.ReceiveError<p9::Tgetattr>(2), Errno(EIO));
+  // Should another come, the session is not its.
+  link_->Return(false);
+  client_.Begin();
+  SendGetattr(3, 9);
   EXPECT_EQ(client_.ReceiveError<p9::Tgetattr>(3), Errno(0));
 }
 
