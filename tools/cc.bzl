@@ -29,6 +29,60 @@ def cc_binary(**kwargs):
 def cc_test(**kwargs):
     native.cc_test(**_quicker(kwargs, True))
 
+_STATIC_ABSEIL = [
+    "raw_hash_set",
+    "hashtablez_sampler",
+    "hash",
+    "city",
+    "low_level_hash",
+    "statusor",
+    "status",
+    "cord",
+    "cordz_info",
+    "cord_internal",
+    "cordz_functions",
+    "cordz_handle",
+    "exponential_biased",
+    "synchronization",
+    "graphcycles_internal",
+    "time",
+    "civil_time",
+    "time_zone",
+    "bad_optional_access",
+    "bad_variant_access",
+    "stacktrace",
+    "str_format_internal",
+    "strerror",
+    "symbolize",
+    "debugging_internal",
+    "demangle_internal",
+    "malloc_internal",
+    "strings",
+    "strings_internal",
+    "base",
+    "spinlock_wait",
+    "int128",
+    "throw_delegate",
+    "raw_logging_internal",
+    "log_severity",
+]
+
+# For every binary that ships. Some thirty-five shared objects of Abseil would be two thirds of what a process costs to
+# start, and each has pages of its own in every process; a minimal guest has libc and Xen's libraries alone. What stands
+# here satisfies every reference to Abseil and libstdc++, so that the shared objects, which come behind it, are not needed.
+#
+# Not -static-libgcc: libxenstore ends its thread with pthread_cancel, for which libc loads libgcc_s.so.1 when it comes
+# to that, and aborts where there is none (found in a minimal guest). So it is needed from the start.
+STATIC_CXX = [
+    "-Wl,--as-needed",
+    "-Wl,-Bstatic",
+    "-Wl,--start-group",
+] + ["-labsl_" + name for name in _STATIC_ABSEIL] + [
+    "-lstdc++",
+    "-Wl,--end-group",
+    "-Wl,-Bdynamic",
+]
+
 def _switch_impl(_ctx):
     return []
 

@@ -28,7 +28,7 @@ XFSTESTS_PACKAGES=(xfsprogs libinih1 liburcu8 libedit2 attr acl bc)
 # What tests/xen boots: hypervisor, kernel, toolstack, the stock backend, and the emulator's firmware.
 XEN_TEST_PACKAGES=(xen-hypervisor-4.17-amd64 kmod qemu-system-data seabios qemu-system-xen libspice-server1 libusb-1.0-0
   libopus0 libgstreamer1.0-0 libgstreamer-plugins-base1.0-0 liborc-0.4-0 libudev1 libunwind8 libdw1 liblzma5 libbz2-1.0
-  zlib1g)
+  zlib1g xxhash)
 
 # Installs those of the named packages that are not there yet.
 install_packages() {

@@ -3,10 +3,16 @@
 
 VICTIMS=20
 TOGETHER=5
+VICTIM_MIB=96
+
+memory_is() { xl list "$1" | grep -q "^$1  *[0-9]*  *$2 "; }
 
 # The guest of the cases before is what all victims are made of: to restore it takes less than booting another.
+# So is one of less memory, but to boot with less than 128 MiB this kernel cannot.
 case_victim_is_saved() {
   in_guest pv "umount /mnt/a"
+  xl mem-set pv $VICTIM_MIB || fail "xl mem-set"
+  wait_until 60 "the guest to give memory back" memory_is pv $VICTIM_MIB
   xl save pv /srv/victim >&2 || fail "xl save"
   wait_gone pv
 }
@@ -23,7 +29,7 @@ case_twenty_guests_destroyed_mid_io() { # 500 s
       name=victim$number
       names="$names $name"
       mkdir -p "/srv/$name"
-      configure "$name" pv 128
+      configure "$name" pv $VICTIM_MIB maxmem=128
       restore "$name" /srv/victim
       attach "$name" "tag=share,path=/srv/$name,security_model=passthrough" >/dev/null
       in_guest "$name" "mount.virtfs share /mnt/a -o msize=65536"

@@ -22,7 +22,7 @@ case_guests_are_created() {
 # The tree is in dom0's image (images.py); odd: attributes; big: 64 MiB.
 case_files_are_made() {
   make_big
-  md5sum </srv/share/big >"$STATE/big.md5"
+  xxhsum </srv/share/big >"$STATE/big.hash"
   mkdir /srv/share/odd
   cd /srv/share/odd || fail "no directory"
   for file in plain setuid owned old; do echo "$file" >$file; done

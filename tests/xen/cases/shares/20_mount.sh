@@ -81,12 +81,12 @@ case_attributes_both_ways() {
 case_64_mib_both_ways() {
   now
   started=$NOW
-  both "dd if=FROM/big of=/tmp/big bs=256k iflag=direct 2>/dev/null && md5sum </tmp/big &&
+  both "dd if=FROM/big of=/tmp/big bs=256k iflag=direct 2>/dev/null && xxhsum </tmp/big &&
     dd if=/tmp/big of=TO/\$(hostname).big bs=256k oflag=direct 2>/dev/null && rm /tmp/big" 170
   took=$(seconds_since "$started")
   for guest in pv pvh; do
-    output $guest | cmp - "$STATE/big.md5" || fail "$guest read something else"
-    md5sum </srv/share/$guest.big | cmp - "$STATE/big.md5" || fail "$guest wrote something else"
+    output $guest | cmp - "$STATE/big.hash" || fail "$guest read something else"
+    xxhsum </srv/share/$guest.big | cmp - "$STATE/big.hash" || fail "$guest wrote something else"
     rm /srv/share/$guest.big
   done
   note "64 MiB read and written by two guests at once in $took s"
