@@ -13,8 +13,10 @@ case_guests_are_created() {
   remember everything
   for type in pv pvh; do
     create $type $type 256
-    attach $type "tag=virtfs,path=/srv/share,security_model=passthrough" >/dev/null
-    attach $type "tag=stock,path=/srv/share,security_model=passthrough,transport=9pfs" >/dev/null
+    for more in '' .w; do
+      attach $type "tag=virtfs$more,path=/srv/share,security_model=passthrough" >/dev/null
+      attach $type "tag=9pfs$more,path=/srv/share,security_model=passthrough,transport=9pfs" >/dev/null
+    done
     unpause $type
   done
 }
