@@ -116,7 +116,7 @@ def qemu_command(debs, xen, kernel, initramfs, linux):
             "-smp", "1", "-m", str(MEMORY), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
             "-no-reboot", "-kernel", xen,
             "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no pv-l1tf=no "
-            f"bootscrub=0 dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M dom0_max_vcpus=1",
+            f"bootscrub=0 sched_ratelimit_us=40000 dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M dom0_max_vcpus=1",
             "-initrd", f"{kernel} console=hvc0 quiet panic=-1 {images.FAST} {linux},{initramfs}"]
 
 

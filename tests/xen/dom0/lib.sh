@@ -52,7 +52,12 @@ fails() { ! "$@"; }
 
 # --- Guests ----------------------------------------------------------------------------------------------------------
 
-domid() { cat "$STATE/guest/$1/domid" 2>/dev/null || fail "guest $1 is not there: see the case that was to start it"; }
+domid() {
+  local id
+  [ -e "$STATE/guest/$1/domid" ] || fail "guest $1 is not there: see the case that was to start it"
+  read -r id <"$STATE/guest/$1/domid"
+  echo "$id"
+}
 console() { echo "/var/log/xen/guest-$1.log"; }
 
 # configure NAME pv|pvh MIB [line of xl.cfg]...
@@ -71,16 +76,17 @@ configure() {
 
 # made NAME COMMAND...: a guest with its keeper, made by that xl command.
 made() {
-  local name=$1 started
+  local name=$1 started id newest=0
   shift
   now
   started=$NOW
   rm -f "$(console "$name")" "$STATE/guest/$name/tty"
   "$@" >"$STATE/xl.log" 2>&1 || { cat "$STATE/xl.log"; fail "$*"; }
   # The newest has the highest number; xl would take five times as long to say it.
-  xenstore-list /local/domain | sort -n | tail -n 1 >"$STATE/guest/$name/domid"
+  for id in $(xenstore-list /local/domain); do [ "$id" -lt "$newest" ] || newest=$id; done
+  echo "$newest" >"$STATE/guest/$name/domid"
   echo 0 >"$STATE/guest/$name/job"
-  log "guest $name is domain $(domid "$name"), made in $(seconds_since "$started") s"
+  log "guest $name is domain $newest, made in $(seconds_since "$started") s"
   keeper "$name"
 }
 create() {
