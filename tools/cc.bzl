@@ -67,8 +67,8 @@ _STATIC_ABSEIL = [
     "log_severity",
 ]
 
-# For every binary that ships. Some thirty-five shared objects of Abseil take nearly half of the system calls of a start,
-# and each has pages of its own in every process; a minimal guest has libc and Xen's libraries alone. What stands here
+# For every binary that ships. Some thirty-five shared objects of Abseil take nearly half of the system calls of a
+# start, and each has pages of its own in every process; a minimal guest has libc and Xen's libraries alone. What stands here
 # satisfies every reference to Abseil and libstdc++, so that the shared objects, which come behind it, are not needed.
 #
 # Not -static-libgcc: libxenstore ends its thread with pthread_cancel, for which libc loads libgcc_s.so.1 when it comes

@@ -113,8 +113,8 @@ def qemu_command(debs, xen, kernel, initramfs, linux):
     # Without SMAP and XSAVE, with which this emulation kills dom0; a crash ends QEMU (-no-reboot) and needs no timeout.
     return [f"{debs}/usr/bin/qemu-system-x86_64", "-L", f"{debs}/usr/share/qemu", "-L", f"{debs}/usr/share/seabios",
             "-accel", "tcg,thread=multi", "-machine", "pc", "-global", "apic-common.vapic=off",
-            "-cpu", "qemu64,+svm,+npt,+rdrand", "-smp", "1", "-m", str(MEMORY), "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
-            "-no-reboot", "-kernel", xen,
+            "-cpu", "qemu64,+svm,+npt,+rdrand", "-smp", "1", "-m", str(MEMORY), "-nodefaults", "-no-user-config",
+            "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", xen,
             "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no pv-l1tf=no "
             f"bootscrub=0 sched_ratelimit_us=40000 dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M dom0_max_vcpus=1",
             "-initrd", f"{kernel} console=hvc0 quiet panic=-1 {images.FAST} {linux},{initramfs}"]
