@@ -11,9 +11,9 @@
 // further; a Tflush or Tclunk passes by what waits, and a Tflush takes a request that waits out of the queue itself.
 //
 // When the backend goes, requests in flight are answered EIO, once and for all: none is sent twice. Those that come
-// later wait for the link's next connection, up to `patience`, unless the share is gone. If the session goes on there, fids of unknown fate are
-// clunked and all is as before. If not, every fid of this stream is dead: requests are answered EIO, clunks succeed,
-// until a Tversion begins a new session.
+// later wait for the link's next connection, up to `patience`, unless the share is gone. If the session goes on there,
+// fids of unknown fate are clunked and all is as before. If not, every fid of this stream is dead: requests are
+// answered EIO, clunks succeed, until a Tversion begins a new session.
 //
 // Errors: absl::Status for the end of a stream; everything else as Rlerror, on the stream.
 // Threads: one runs Serve; completions may come on others and are handed over.
