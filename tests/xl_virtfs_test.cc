@@ -2,6 +2,8 @@
 
 #include <sys/mount.h>
 
+#include <set>
+
 #include "tests/toolstack_fixture.h"
 
 namespace virtfs {
@@ -134,6 +136,26 @@ TEST_F(ToolstackTest, AttachListDetachByNameAndWithARecord) {
   EXPECT_FALSE(HasRecord(kUuid));
   keeper->Kill(SIGTERM);
   ExpectNoNodes(1);
+}
+
+TEST_F(ToolstackTest, CommandsAtTheSameTimeDoNotInterleave) {
+  AddGuest(1, "web", kUuid);
+  auto keeper = StartKeeper(1);
+  std::vector<std::shared_ptr<Process>> commands;
+  for (const char* tag : {"a", "b", "c", "d"}) commands.push_back(Start({"attach", "web", Share(tag, "a")}));
+  std::set<std::string> devids;
+  for (const auto& command : commands) {
+    EXPECT_EQ(command->Wait(), 0);
+    devids.insert(command->Output());
+  }
+  EXPECT_EQ(devids, (std::set<std::string>{"0\n", "1\n", "2\n", "3\n"}));
+  commands.clear();
+  for (const char* tag : {"a", "b", "c"}) commands.push_back(Start({"detach", "web", tag}));
+  commands.push_back(Start({"attach", "web", Share("e", "b")}));
+  for (const auto& command : commands) EXPECT_EQ(command->Wait(), 0) << command->Output();
+  const std::string list = Run({"list"}).output;
+  EXPECT_THAT(list, AllOf(HasSubstr(" d "), HasSubstr(" e "), Not(HasSubstr(" a "))));
+  EXPECT_EQ(std::count(list.begin(), list.end(), '\n'), 3) << list;
 }
 
 // Shares of virtfs-attach have no record, and are shares all the same.
