@@ -48,10 +48,21 @@ Result<void> MakeParent(Store& store, const std::string& directory, Permissions 
   return WriteDirectory(store, directory, permissions, {});
 }
 
+// A share of another backend may have the frontend directory of this one: then this one has none.
+bool IsAnothers(Store& store, const SharePaths& paths) {
+  const Result<std::string> backend = store.Read(absl::StrCat(paths.frontend_dir, "/" XEN_VIRTFS_NODE_BACKEND));
+  if (!backend.ok() || *backend == paths.backend_dir) return false;
+  // What the guest itself has written there proves nothing.
+  const Result<std::string> frontend = store.Read(absl::StrCat(*backend, "/" XEN_VIRTFS_NODE_FRONTEND));
+  return frontend.ok() && *frontend == paths.frontend_dir;
+}
+
 // The share's directories, and those of all the guest's shares if this was the last.
 Result<void> RemoveDirectories(Store& store, Domains domains, const SharePaths& paths) {
   return store.Transact([&]() -> Result<void> {
+    const bool whole = !IsAnothers(store, paths);
     for (const std::string* directory : {&paths.frontend_dir, &paths.backend_dir, &paths.private_dir}) {
+      if (directory == &paths.frontend_dir && !whole) continue;
       if (auto removed = store.Remove(*directory); !removed.ok()) return removed;
     }
     for (const std::string& parent : {xenstore::BackendRoot(domains.backend, domains.guest, DeviceType::kVirtfs),
@@ -85,10 +96,6 @@ bool WaitFor(Store& store, const std::string& node, milliseconds patience,
   return met;
 }
 
-DeviceType TypeOf(const ShareSpec& spec) {
-  return spec.options.server.transport == options::Transport::kNinepfs ? DeviceType::kNinepfs : DeviceType::kVirtfs;
-}
-
 bool IsTaken(Store& store, Domains domains, uint32_t devid) {
   return std::any_of(std::begin(xenstore::kDeviceTypes), std::end(xenstore::kDeviceTypes), [&](DeviceType type) {
     const SharePaths paths(domains.backend, domains.guest, type, devid);
@@ -117,10 +124,14 @@ absl::Status StoreFailed(const char* what, Errno error) {
   return absl::UnavailableError(absl::StrCat("cannot ", what, " in xenstore: ", error.message()));
 }
 
-// Steps 1 of 13.1: private directory, then the backend's, its state last.
+// A guest that has died meanwhile must not get nodes that nobody would remove.
+bool HasNodes(Store& store, uint32_t guest) { return store.Exists(absl::StrCat("/local/domain/", guest)); }
+
+// Step 1 of 13.1: private directory, then the backend's, its state last.
 Result<void> WriteBackend(Store& store, Domains domains, uint32_t devid, const ShareSpec& spec) {
   const SharePaths paths(domains.backend, domains.guest, TypeOf(spec), devid);
   return store.Transact([&]() -> Result<void> {
+    if (!HasNodes(store, domains.guest)) return Errno(ENOENT);
     const Permissions hidden{domains.backend, std::nullopt};
     const Permissions shown{domains.backend, domains.guest};
     for (const DeviceType type : xenstore::kDeviceTypes) {
@@ -143,6 +154,8 @@ Result<void> WriteBackend(Store& store, Domains domains, uint32_t devid, const S
 
 Result<void> WriteFrontend(Store& store, Domains domains, const SharePaths& paths, const ShareSpec& spec) {
   return store.Transact([&]() -> Result<void> {
+    if (!HasNodes(store, domains.guest)) return Errno(ENOENT);
+    if (auto removed = store.Remove(paths.frontend_dir); !removed.ok()) return removed;
     return WriteDirectory(store, paths.frontend_dir, {domains.guest, domains.backend},
                           {{XEN_VIRTFS_NODE_BACKEND, paths.backend_dir},
                            {XEN_VIRTFS_NODE_BACKEND_ID, absl::StrCat(domains.backend)},
@@ -151,12 +164,69 @@ Result<void> WriteFrontend(Store& store, Domains domains, const SharePaths& path
   });
 }
 
+absl::Status NoGuest(uint32_t guest) {
+  return absl::NotFoundError(absl::StrCat("there is no domain ", guest, ": create the guest first"));
+}
+
+absl::Status ExistsAlready(Domains domains, uint32_t devid) {
+  return absl::AlreadyExistsError(
+      absl::StrCat("domain ", domains.guest, " has a share ", devid, " already: detach it first, or leave devid out"));
+}
+
+Result<void> WriteClosing(Store& store, const SharePaths& paths) {
+  return store.Transact([&]() -> Result<void> {
+    const Result<std::string> state = store.Read(StateNode(paths.backend_dir));
+    if (!state.ok()) return state.error();
+    if (auto off = store.Write(absl::StrCat(paths.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE), "0"); !off.ok()) return off;
+    // Closing as libxl writes it. A backend that is Closed already has nothing to do and might not answer.
+    if (*state == NumberOf(State::kClosed)) return {};
+    return store.Write(StateNode(paths.backend_dir), NumberOf(State::kClosing));
+  });
+}
+
+absl::Status Closing(Store& store, Domains domains, const SharePaths& paths, uint32_t devid) {
+  const Result<void> asked = WriteClosing(store, paths);
+  if (asked.ok()) return absl::OkStatus();
+  if (asked.error() != Errno(ENOENT)) return StoreFailed("detach the share", asked.error());
+  return absl::NotFoundError(absl::StrCat("domain ", domains.guest, " has no share ", devid));
+}
+
 }  // namespace
 
-absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSpec& spec, milliseconds patience) {
-  if (!store.Exists(absl::StrCat("/local/domain/", domains.guest))) {
-    return absl::NotFoundError(absl::StrCat("there is no domain ", domains.guest, ": create the guest first"));
+DeviceType TypeOf(const ShareSpec& spec) {
+  return spec.options.server.transport == options::Transport::kNinepfs ? DeviceType::kNinepfs : DeviceType::kVirtfs;
+}
+
+absl::Status BeginShare(Store& store, Domains domains, const ShareSpec& spec) {
+  const Result<void> begun = WriteBackend(store, domains, spec.devid.value_or(0), spec);
+  if (begun.ok()) return absl::OkStatus();
+  if (begun.error() == Errno(ENOENT)) return NoGuest(domains.guest);
+  if (begun.error() == Errno(EEXIST)) return ExistsAlready(domains, spec.devid.value_or(0));
+  return StoreFailed("write the share", begun.error());
+}
+
+absl::Status FinishShare(Store& store, Domains domains, const ShareSpec& spec) {
+  const SharePaths paths(domains.backend, domains.guest, TypeOf(spec), spec.devid.value_or(0));
+  const Result<void> written = WriteFrontend(store, domains, paths, spec);
+  if (written.ok()) return absl::OkStatus();
+  return written.error() == Errno(ENOENT) ? NoGuest(domains.guest)
+                                          : StoreFailed("write the guest's nodes", written.error());
+}
+
+absl::Status AskToClose(Store& store, Domains domains, DeviceType type, uint32_t devid) {
+  return Closing(store, domains, SharePaths(domains.backend, domains.guest, type, devid), devid);
+}
+
+absl::Status RemoveNodes(Store& store, Domains domains, DeviceType type, uint32_t devid) {
+  const SharePaths paths(domains.backend, domains.guest, type, devid);
+  if (auto removed = RemoveDirectories(store, domains, paths); !removed.ok()) {
+    return StoreFailed("remove the share", removed.error());
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSpec& spec, milliseconds patience) {
+  if (!HasNodes(store, domains.guest)) return NoGuest(domains.guest);
   if (HasTag(store, domains, DeviceType::kVirtfs, spec.tag) || HasTag(store, domains, DeviceType::kNinepfs, spec.tag)) {
     return absl::AlreadyExistsError(
         absl::StrCat("domain ", domains.guest, " has a share with the tag ", spec.tag, " already: write another tag"));
@@ -168,10 +238,8 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
     begun = WriteBackend(store, domains, devid, spec);
     // Somebody else may attach at the same time and take what was free.
   } while (!spec.devid && !begun.ok() && begun.error() == Errno(EEXIST));
-  if (!begun.ok() && begun.error() == Errno(EEXIST)) {
-    return absl::AlreadyExistsError(absl::StrCat("domain ", domains.guest, " has a share ", devid,
-                                                 " already: detach it first, or leave devid out"));
-  }
+  if (!begun.ok() && begun.error() == Errno(EEXIST)) return ExistsAlready(domains, devid);
+  if (!begun.ok() && begun.error() == Errno(ENOENT)) return NoGuest(domains.guest);
   if (!begun.ok()) return StoreFailed("write the share", begun.error());
   const SharePaths paths(domains.backend, domains.guest, TypeOf(spec), devid);
 
@@ -202,18 +270,7 @@ absl::Status RemoveShare(Store& store, Domains domains, uint32_t devid, millisec
   const SharePaths paths = store.Exists(ninepfs.private_dir)
                                ? ninepfs
                                : SharePaths(domains.backend, domains.guest, DeviceType::kVirtfs, devid);
-  const Result<void> asked = store.Transact([&]() -> Result<void> {
-    const Result<std::string> state = store.Read(StateNode(paths.backend_dir));
-    if (!state.ok()) return state.error();
-    if (auto off = store.Write(absl::StrCat(paths.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE), "0"); !off.ok()) return off;
-    // Closing as libxl writes it. A backend that is Closed already has nothing to do and might not answer.
-    if (*state == NumberOf(State::kClosed)) return {};
-    return store.Write(StateNode(paths.backend_dir), NumberOf(State::kClosing));
-  });
-  if (!asked.ok() && asked.error() == Errno(ENOENT)) {
-    return absl::NotFoundError(absl::StrCat("domain ", domains.guest, " has no share ", devid));
-  }
-  if (!asked.ok()) return StoreFailed("detach the share", asked.error());
+  if (absl::Status asked = Closing(store, domains, paths, devid); !asked.ok()) return asked;
 
   const bool closed = WaitFor(store, StateNode(paths.backend_dir), patience, [](const std::string& value) {
     return value.empty() || value == NumberOf(State::kClosed);
