@@ -40,6 +40,9 @@ inline std::string PrivateRoot(uint32_t backend, uint32_t guest) {
   return absl::StrCat("/local/domain/", backend, "/virtfs/", guest);
 }
 
+// Of the PrivateRoot: who serves the guest, "<pid> <start time>" of a process in the backend domain.
+inline constexpr char kKeeperNode[] = "keeper";
+
 // The three directories of one share; no trailing slash.
 struct SharePaths {
   SharePaths(uint32_t backend, uint32_t guest, DeviceType type, uint32_t devid)
