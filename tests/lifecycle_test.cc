@@ -131,7 +131,10 @@ TEST_F(LifecycleTest, AShareStaysWithTheDirectoryThatItWasAttachedWith) {
   frontend.Write("state", kClosed);
   ASSERT_TRUE(keeper->WaitForOutput("leads to another directory than when the share was attached"));
   EXPECT_EQ(xen_->Read(Backend(1, devid)), kClosed);
-  EXPECT_THAT(xen_->Read(Private(1, devid, "error")).value_or(""), HasSubstr("put the former one back"));
+  // The node is written behind the log.
+  EXPECT_TRUE(xen_->WaitUntil(Private(1, devid, "error"), [](const auto& error) {
+    return error && error->find("put the former one back") != std::string::npos;
+  }));
 
   // Nor does a new keeper follow it.
   keeper->Kill(SIGTERM);
