@@ -6,7 +6,7 @@ namespace virtfs::toolstack {
 std::span<const Subcommand> AllSubcommands() {
   static const auto* const kAll = new std::vector<Subcommand>{
       CheckSubcommand(), CreateSubcommand(), AttachSubcommand(),  DetachSubcommand(),
-      ListSubcommand(),  SaveSubcommand(),   RestoreSubcommand(),
+      ListSubcommand(),  SaveSubcommand(),   RestoreSubcommand(), WatchSubcommand(),
   };
   return *kAll;
 }

@@ -17,5 +17,6 @@ Subcommand SaveSubcommand();
 // Of those that wait for a backend.
 inline constexpr Flag kWaitFlag = {"wait", "SECONDS", "how long to wait for the backend (default: 15)"};
 inline absl::StatusOr<uint32_t> WaitOf(const Arguments& arguments) { return arguments.Number("wait", 0, 86400, 15); }
+Subcommand WatchSubcommand();
 
 }  // namespace virtfs::toolstack
