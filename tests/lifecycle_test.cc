@@ -233,6 +233,42 @@ TEST_F(LifecycleTest, AGuestThatPublishesAndCrashesLeavesNothing) {
   EXPECT_TRUE(xen_->Holdings(0).empty());
 }
 
+// The backend is domain 2, which may not ask whether the guest is there.
+TEST_F(LifecycleTest, InADriverDomainTheLossOfTheGuestsNodesIsItsEnd) {
+  ASSERT_TRUE(xen_->AddDomain(1));
+  ASSERT_TRUE(xen_->AddDomain(2));
+  const std::string own = "/local/domain/2/virtfs/1", shares = "/local/domain/2/backend/virtfs/1";
+  const std::vector<std::string> keeper_command = {Program("backend/xen-virtfsd"), "--domid", "1"};
+  {
+    auto early = xen_->Spawn(keeper_command, 2);
+    EXPECT_EQ(early->Wait(), 1);
+    EXPECT_THAT(early->Output(), HasSubstr("attach one first, with backend=2"));
+  }
+  std::shared_ptr<Process> keeper;
+  for (const std::string devid : {"0", "1"}) {
+    auto attach =
+        SpawnAttach(1, {"--backend-domid", "2", "tag=" + devid + ",path=" + directory_ + ",security_model=passthrough"});
+    if (!keeper) {
+      ASSERT_TRUE(xen_->WaitForNode(shares + "/0/state", kInitialising));
+      keeper = xen_->Spawn(keeper_command, 2);
+    }
+    ASSERT_EQ(attach->Wait(), 0) << attach->Output();
+  }
+  PlainFrontend one(*xen_, 1, 0);
+  one.WriteRing();
+  one.Write("state", kInitialised);
+  ASSERT_TRUE(keeper->Running());
+  // One that is detached is no such loss.
+  auto detach = SpawnAttach(1, {"--backend-domid", "2", "--detach", "1"});
+  ASSERT_EQ(detach->Wait(), 0) << detach->Output();
+  EXPECT_TRUE(xen_->Read(shares + "/0/state"));
+
+  ASSERT_TRUE(xen_->Remove("/local/domain/1"));
+  EXPECT_EQ(keeper->Wait(), 0);
+  EXPECT_FALSE(xen_->Read(own));
+  EXPECT_FALSE(xen_->Read(shares));
+}
+
 TEST_F(LifecycleTest, AKilledServerCostsItsShareOnlyAndComesBack) {
   ASSERT_TRUE(xen_->AddDomain(1));
   auto keeper = StartKeeper(1);

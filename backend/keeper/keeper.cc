@@ -98,7 +98,7 @@ absl::Status Keeper::Run() {
   for (;;) {
     ReadWatches();
     ReadSignals();
-    // Only domain 0 may ask; elsewhere a guest's end shows by the toolstack's removing its nodes.
+    // Only domain 0 may ask; elsewhere a guest's end shows by the loss of its nodes (StepShares).
     if (std::exchange(look_for_guest_, false) && is_privileged_ && !store_.IsDomainIntroduced(guest_) &&
         !store_.lost()) {
       circumstances_.guest_gone = true;
@@ -193,6 +193,10 @@ void Keeper::StepShares(Time now) {
     Share& share = *it->second.share;
     const std::optional<Time> wake = share.WakeTime();
     if (std::exchange(it->second.due, false) || (wake && *wake <= now)) share.Step(now, circumstances_);
+    if (!is_privileged_ && share.frontend_lost() && !std::exchange(circumstances_.guest_gone, true)) {
+      MakeAllDue();
+      look_for_shares_ = true;  // Another round, for those that were stepped before.
+    }
     if (share.phase() != Phase::kGone) {
       ++it;
       continue;
@@ -282,6 +286,11 @@ absl::Status RunKeeper(const KeeperOptions& options) {
     if (store.lost()) return StoreLost();
     return absl::NotFoundError(absl::StrCat("there is no domain ", options.guest,
                                             ": create the guest first (`xl list` shows those that exist)"));
+  }
+  // In a driver domain the toolstack makes it, and nobody else can.
+  if (own != 0 && !store.Exists(xenstore::PrivateRoot(backend, options.guest))) {
+    return absl::NotFoundError(absl::StrCat("domain ", options.guest, " has no share of this domain, ", own,
+                                            ": attach one first, with backend=", own));
   }
   absl::StatusOr<KeeperClaim> claim = KeeperClaim::Take(store, xenstore::PrivateRoot(backend, options.guest));
   if (!claim.ok()) return claim.status();

@@ -89,7 +89,8 @@ Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, xenstore:
       type_(type),
       paths_(backend, guest, type, devid),
       name_(absl::StrCat("domain ", guest, type == xenstore::DeviceType::kNinepfs ? " 9pfs" : "", " share ", devid)),
-      shown_(ReadState(paths_.backend_dir, State::kUnknown)) {
+      shown_(ReadState(paths_.backend_dir, State::kUnknown)),
+      frontend_seen_(shown_ > State::kInitWait) {
   switch (shown_) {
     case State::kUnknown:
     case State::kInitialising:
@@ -120,6 +121,9 @@ View Share::Look(Time now, const Circumstances& circumstances) {
     const Result<std::string> online = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE));
     view.online = !circumstances.stopping && online.ok() && *online == "1";
     frontend_ = view.frontend = ReadState(paths_.frontend_dir, frontend_);
+    frontend_lost_ = frontend_seen_ && frontend_ == State::kUnknown &&
+                     !store_.Exists(absl::StrCat(paths_.frontend_dir, "/" XEN_VIRTFS_NODE_BACKEND));
+    frontend_seen_ = frontend_seen_ || frontend_ != State::kUnknown;
     const State state = ReadState(paths_.backend_dir, shown_);
     if (state == State::kClosing && shown_ != State::kClosing) {
       view.close_asked = true;

@@ -56,6 +56,8 @@ class Share {
 
   Phase phase() const { return phase_; }
   const xenstore::SharePaths& paths() const { return paths_; }
+  // The toolstack detaches both ends at once, so that only a guest's end takes the frontend's nodes and leaves ours.
+  bool frontend_lost() const { return frontend_lost_; }
 
  private:
   // A server and what the keeper has for it. Gone as a whole when the server is reaped.
@@ -105,6 +107,8 @@ class Share {
   std::optional<Time> deadline_;                          // of the phase
   xenstore::State shown_;                                 // what our `state` says, as far as we know
   xenstore::State frontend_ = xenstore::State::kUnknown;  // what the frontend's said last
+  bool frontend_seen_;                                    // its nodes have been there
+  bool frontend_lost_ = false;                            // and are no more
   options::ShareOptions options_;
   ExportMount export_;
   Server server_ = Server::kNone;
