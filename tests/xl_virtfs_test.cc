@@ -249,6 +249,32 @@ TEST_F(ToolstackTest, ASavedGuestComesBackWithItsShares) {
   EXPECT_THAT(twice.output, HasSubstr("domain 2 (web) is the guest of " + Path("web.save") + ": end it first"));
 }
 
+TEST_F(ToolstackTest, WithTheWatchEverythingElseStartsByItself) {
+  const std::string config =
+      Write("web.cfg", "name = \"web\"\nuuid = \"" + std::string(kUuid) + "\"\nvirtfs = [ '" + Share("docs", "a") +
+                           "',\n '" + Share("logs", "b", ",readonly") + "' ]\n");
+  auto watch = Start({"watch", "--keeper", Program("backend/xen-virtfsd")});
+  const Outcome create = Run({"create", config});
+  EXPECT_EQ(create.status, 0) << create.output;
+  EXPECT_EQ(Run({"attach", "web", Share("more", "b")}).output, "2\n");
+  const Outcome save = Run({"save", "web", Path("web.save")});
+  EXPECT_EQ(save.status, 0) << save.output;
+  const Outcome restore = Run({"restore", Path("web.save")});
+  EXPECT_EQ(restore.status, 0) << restore.output;
+  const std::string list = Run({"list", "web"}).output;
+  for (const char* row : {"web     2   0    docs  virtfs     Domain-0  InitWait  ",
+                          "web     2   1    logs  virtfs     Domain-0  InitWait  ",
+                          "web     2   2    more  virtfs     Domain-0  InitWait  "}) {
+    EXPECT_THAT(list, HasSubstr(row));
+  }
+  // Without a word to us.
+  ASSERT_TRUE(xen_->Destroy(2));
+  EXPECT_TRUE(xen_->WaitForNoNode("/local/domain/0/virtfs/2"));
+  EXPECT_TRUE(xen_->WaitForNoNode("/local/domain/0/backend/virtfs/2"));
+  EXPECT_TRUE(xen_->WaitForNoNode("/local/domain/0/virtfs/1"));
+  EXPECT_TRUE(watch->Running());
+}
+
 TEST_F(ToolstackTest, AStock9pfsShareIsInTheWayOfASave) {
   AddGuest(1, "web", kUuid);
   auto keeper = StartKeeper(1);

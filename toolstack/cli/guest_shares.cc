@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "toolstack/attach.h"
 #include "toolstack/cli/checked_guest.h"
+#include "toolstack/watch/watch_lock.h"
 #include "xenstore/number.h"
 
 namespace virtfs::toolstack {
@@ -50,7 +51,7 @@ absl::StatusOr<GuestShares> GuestShares::Open(xenstore::Store& store, const Plac
   record.uuid = guest.uuid;
   record.name = guest.name;
   record.absent_since.reset();
-  return GuestShares(store, std::move(guest), std::move(records), *std::move(lock), std::move(record));
+  return GuestShares(store, places.runtime, std::move(guest), std::move(records), *std::move(lock), std::move(record));
 }
 
 absl::Status GuestShares::Save() {
@@ -65,9 +66,15 @@ absl::Status GuestShares::Write(const RecordedShare& share, milliseconds patienc
   const absl::StatusOr<uint32_t> written =
       WriteShare(store_, {.guest = guest_.id, .backend = backend->id}, *spec, patience);
   if (absl::IsDeadlineExceeded(written.status())) {
+    const absl::StatusOr<uint32_t> own = OwnDomain(store_);
+    if (own.ok() && *own == backend->id && WatchLock::IsHeld(runtime_)) {
+      return absl::DeadlineExceededError(
+          "xl-virtfs watch runs, but the share was not ready in time: its log (journalctl -u xl-virtfs-watch) says "
+          "why");
+    }
     return absl::DeadlineExceededError(absl::StrCat("nobody in domain ", backend->id,
-                                                    " serves shares: start `xl-virtfs watch` there",
-                                                    " (systemctl start xl-virtfs-watch), which starts the rest"));
+                                                    " serves the share: start `xl-virtfs watch` there",
+                                                    " (systemctl start xl-virtfs-watch), which starts what does"));
   }
   return written.status();
 }

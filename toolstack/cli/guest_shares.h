@@ -51,8 +51,10 @@ class GuestShares {
   absl::Status Forget();
 
  private:
-  GuestShares(xenstore::Store& store, Domain guest, RecordStore records, GuestLock lock, Record record)
+  GuestShares(xenstore::Store& store, std::string runtime, Domain guest, RecordStore records, GuestLock lock,
+              Record record)
       : store_(store),
+        runtime_(std::move(runtime)),
         guest_(std::move(guest)),
         records_(std::move(records)),
         lock_(std::move(lock)),
@@ -62,6 +64,7 @@ class GuestShares {
   absl::Status Write(const RecordedShare& share, std::chrono::milliseconds patience);
 
   xenstore::Store& store_;
+  std::string runtime_;
   Domain guest_;
   RecordStore records_;
   GuestLock lock_;
