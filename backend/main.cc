@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -12,6 +13,7 @@
 #include "backend/keeper/log.h"
 #include "backend/keeper/server_process.h"
 #include "backend/server/server.h"
+#include "options/keeper_socket.h"
 #include "xenstore/number.h"
 
 namespace {
@@ -29,6 +31,7 @@ constexpr char kHelp[] =
     "\n"
     "  --domid N           the guest's domain id, as `xl domid NAME` tells it\n"
     "  --backend-domid B   the domain whose directories these are (default: the one this runs in)\n"
+    "  --run DIRECTORY     where it makes its socket, at which `xl-virtfs status` asks (default: /run/xen-virtfs)\n"
     "  --log-level LEVEL   error, warning, info (default) or debug; the log goes to standard error\n"
     "  --help              this text\n"
     "  --version\n"
@@ -46,14 +49,18 @@ int Mistake(const std::string& sentence) {
 }
 
 int Run(int argc, char** argv) {
-  enum { kDomid = 1, kBackendDomid, kLogLevel, kHelpFlag, kVersionFlag };
+  enum { kDomid = 1, kBackendDomid, kRun, kLogLevel, kHelpFlag, kVersionFlag };
   const option kOptions[] = {{"domid", required_argument, nullptr, kDomid},
                              {"backend-domid", required_argument, nullptr, kBackendDomid},
+                             {"run", required_argument, nullptr, kRun},
                              {"log-level", required_argument, nullptr, kLogLevel},
                              {"help", no_argument, nullptr, kHelpFlag},
                              {"version", no_argument, nullptr, kVersionFlag},
                              {}};
   virtfs::backend::KeeperOptions options;
+  // For tests, which have many keepers of guests with the same number.
+  const char* const directory = getenv("XEN_VIRTFS_RUN");
+  options.run_directory = directory != nullptr ? directory : virtfs::options::kRunDirectory;
   std::optional<uint32_t> guest;
   opterr = 0;
   for (int flag; (flag = getopt_long(argc, argv, ":", kOptions, nullptr)) != -1;) {
@@ -69,6 +76,9 @@ int Run(int argc, char** argv) {
           return Mistake(std::string("--backend-domid ") + optarg +
                          " is no domain id: write a number, or leave it out");
         }
+        break;
+      case kRun:
+        options.run_directory = optarg;
         break;
       case kLogLevel: {
         const std::optional<LogLevel> level = virtfs::backend::ParseLogLevel(optarg);

@@ -12,7 +12,7 @@ fail() {
 [ "$(id -u)" = 0 ] || fail "needs root, since a share is a mount of its own: sudo ./dev bench"
 filter=${1:-.}
 work=$(mktemp -d "${TMPDIR:-/tmp}/virtfs-bench.XXXXXX")
-export XENSIM_DIR=$work/xen TEST_TMPDIR=$work
+export XENSIM_DIR=$work/xen XEN_VIRTFS_RUN=$work/run TEST_TMPDIR=$work
 ctl=$BIN/xensim/xensim-ctl
 backend=
 clean_up() {

@@ -24,7 +24,7 @@ case $source_dir in *,* | *=*) fail "$source_dir: a comma or an equals sign cann
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/virtfs-demo.XXXXXX")
 case $work/ in "$source_dir"/*) rm -rf "$work"; fail "$source_dir contains the copies to be made of it in ${TMPDIR:-/tmp}" ;; esac
-export XENSIM_DIR=$work/xen
+export XENSIM_DIR=$work/xen XEN_VIRTFS_RUN=$work/run
 ctl=$BIN/xensim/xensim-ctl
 backend=
 step_name="starting"

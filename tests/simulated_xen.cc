@@ -166,7 +166,9 @@ bool SimulatedXen::Destroy(uint32_t domid) {
 }
 
 std::vector<std::string> SimulatedXen::Environment(uint32_t domid) const {
-  return xensim::DomainEnvironment(installation_, directory_, domid);
+  std::vector<std::string> environment = xensim::DomainEnvironment(installation_, directory_, domid);
+  environment.push_back("XEN_VIRTFS_RUN=" + RunDirectory());
+  return environment;
 }
 
 std::shared_ptr<Process> SimulatedXen::Spawn(const std::vector<std::string>& argv, uint32_t domid,

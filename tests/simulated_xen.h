@@ -86,6 +86,8 @@ class SimulatedXen {
   SimulatedXen& operator=(const SimulatedXen&) = delete;
 
   const std::string& directory() const { return directory_; }
+  // Where keepers make their sockets.
+  std::string RunDirectory() const { return directory_ + "/run"; }
   xensim::World& world() { return *world_; }
 
   // Domain ids are 1..63.

@@ -18,7 +18,9 @@
 #include "absl/strings/str_cat.h"
 #include "backend/keeper/keeper_claim.h"
 #include "backend/keeper/log.h"
+#include "backend/keeper/report.h"
 #include "backend/keeper/share.h"
+#include "backend/keeper/status_socket.h"
 #include "base/unique_fd.h"
 #include "xen/io/virtfs.h"
 #include "xenstore/number.h"
@@ -46,8 +48,14 @@ absl::Status StoreLost() {
 
 class Keeper {
  public:
-  Keeper(xenstore::Store& store, UniqueFd signals, uint32_t own, uint32_t backend, uint32_t guest)
-      : store_(store), signals_(std::move(signals)), is_privileged_(own == 0), backend_(backend), guest_(guest) {}
+  // `status`: null if nobody can be told how the shares are.
+  Keeper(xenstore::Store& store, UniqueFd signals, StatusSocket* status, uint32_t own, uint32_t backend, uint32_t guest)
+      : store_(store),
+        signals_(std::move(signals)),
+        status_(status),
+        is_privileged_(own == 0),
+        backend_(backend),
+        guest_(guest) {}
 
   absl::Status Run();
 
@@ -76,9 +84,11 @@ class Keeper {
   bool IsDone() const;
   void Sleep(Time now);
   void RemoveNodes();
+  std::string Report();
 
   xenstore::Store& store_;
   const UniqueFd signals_;
+  StatusSocket* const status_;
   const bool is_privileged_;
   const uint32_t backend_, guest_;
 
@@ -228,6 +238,12 @@ void Keeper::Sleep(Time now) {
     const std::optional<Time> at = entry.share->WakeTime();
     if (at && (!wake || *at < *wake)) wake = at;
   }
+  const size_t first_of_status = fds.size();
+  if (status_ != nullptr) {
+    status_->Poll(fds);
+    const std::optional<Time> at = status_->WakeTime();
+    if (at && (!wake || *at < *wake)) wake = at;
+  }
   int timeout = std::chrono::milliseconds(kProbeTime).count();
   if (wake && *wake - now < kProbeTime) {
     // Rounded up: waking a little early would only mean to turn round at once.
@@ -236,11 +252,24 @@ void Keeper::Sleep(Time now) {
   }
   const int ready = poll(fds.data(), fds.size(), timeout);
   if (ready == 0) store_.Probe();
+  if (status_ != nullptr) {
+    const bool called = std::any_of(fds.begin() + static_cast<ptrdiff_t>(first_of_status), fds.end(),
+                                    [](const pollfd& fd) { return fd.revents != 0; });
+    const std::optional<Time> at = status_->WakeTime();
+    const Time woken = Clock::now();
+    if (called || (at && *at <= woken)) status_->Step(woken, [this] { return Report(); });
+  }
   if (ready <= 0) return;
-  for (size_t i = 0; i < fds.size(); ++i) {
+  for (size_t i = 0; i < first_of_status; ++i) {
     // Most of what servers say is between them and the handle broker, and no reason to look at xenstore.
     if (owners[i] != nullptr && fds[i].revents != 0 && owners[i]->share->Listen(Clock::now())) owners[i]->due = true;
   }
+}
+
+std::string Keeper::Report() {
+  std::vector<ShareReport> shares;
+  for (auto& [device, entry] : shares_) shares.push_back(entry.share->Report());
+  return ReportJson(guest_, backend_, shares);
 }
 
 void Keeper::RemoveNodes() {
@@ -294,7 +323,9 @@ absl::Status RunKeeper(const KeeperOptions& options) {
   }
   absl::StatusOr<KeeperClaim> claim = KeeperClaim::Take(store, xenstore::PrivateRoot(backend, options.guest));
   if (!claim.ok()) return claim.status();
-  return Keeper(store, *std::move(signals), own, backend, options.guest).Run();
+  absl::StatusOr<StatusSocket> status = StatusSocket::Open(options.run_directory, options.guest);
+  if (!status.ok()) Log(LogLevel::kWarning, "", absl::StrCat(status.status().message(), ": nobody can ask for status"));
+  return Keeper(store, *std::move(signals), status.ok() ? &*status : nullptr, own, backend, options.guest).Run();
 }
 
 }  // namespace virtfs::backend

@@ -159,9 +159,11 @@ void Share::Enter(Phase next, Time now) {
   deadline_.reset();
   if (const std::optional<seconds> stay = LongestStay(next, options_.server)) deadline_ = now + *stay;
   if (server_ == Server::kEnded) server_ = Server::kNone;
+  if (next != Phase::kServing && next != Phase::kClosing) connected_since_.reset();
 
   if (next == Phase::kServing) {
     pace_.Served(now);
+    connected_since_ = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
     PublishError("");
     Log(LogLevel::kInfo, name_, "connected");
   } else if (next == Phase::kClosed) {
@@ -227,18 +229,19 @@ absl::Status Share::Prepare() {
   return absl::OkStatus();
 }
 
-Share::Nodes Share::Offer() const {
+Share::Nodes Share::Offer() {
   if (type_ == xenstore::DeviceType::kNinepfs) {
     return {{"versions", "1"},
             {"max-rings", absl::StrCat(link::kMaxRings)},
             {"max-ring-page-order", absl::StrCat(kMaxNinepfsRingOrder)}};
   }
+  // No session outlives its connection yet, so none is ever offered twice.
+  session_id_ = NewSessionId();
   return {{XEN_VIRTFS_NODE_VERSIONS, XEN_VIRTFS_VERSION},
           {XEN_VIRTFS_NODE_MAX_CHAIN_SLOTS, absl::StrCat(kMaxChainSlots)},
           {XEN_VIRTFS_NODE_MAX_RING_PAGE_ORDER, absl::StrCat(kMaxRingPageOrder)},
           {XEN_VIRTFS_NODE_FEATURE_PERSISTENT, "1"},
-          // No session outlives its connection yet, so none is ever offered twice.
-          {XEN_VIRTFS_NODE_SESSION_ID, NewSessionId()}};
+          {XEN_VIRTFS_NODE_SESSION_ID, session_id_}};
 }
 
 // In xenstore, since it is to outlive this process as the share does: "DEVICE:INODE PATH".
@@ -270,6 +273,11 @@ absl::Status Share::StartServer() {
   const bool is_9pfs = type_ == xenstore::DeviceType::kNinepfs;
   const absl::StatusOr<link::Connect> connect = is_9pfs ? ReadNinepfsFrontend(read) : ReadFrontend(read);
   if (!connect.ok()) return connect.status();
+  UniqueFd memory;
+  Result<CountersView> counters = CountersView::Make(memory);
+  if (!counters.ok()) {
+    return absl::UnavailableError(absl::StrCat("cannot make a memfd: ", counters.error().message()));
+  }
   absl::StatusOr<ServerProcess> process = ServerProcess::Start(name_);
   if (!process.ok()) return process.status();
   const link::Start start{
@@ -281,7 +289,8 @@ absl::Status Share::StartServer() {
       .threads = kPoolThreads,
       .log_level = static_cast<uint32_t>(GetLogLevel()),
   };
-  Result<void> told = link::Send(process->link(), start, export_.root.get(), link::Wait::kNo);
+  const int fds[] = {export_.root.get(), memory.get()};
+  Result<void> told = link::Send(process->link(), start, fds, link::Wait::kNo);
   if (told.ok()) told = link::Send(process->link(), *connect, -1, link::Wait::kNo);
   if (!told.ok()) return absl::UnavailableError(absl::StrCat("cannot talk to a server: ", told.error().message()));
   if (start.max_descriptors < 4 * start.options.max_open_files) {
@@ -292,6 +301,7 @@ absl::Status Share::StartServer() {
   Log(LogLevel::kInfo, name_, absl::StrCat("the guest connects; its server is process ", process->pid()));
   running_ = std::make_unique<Running>(*std::move(process), export_, options_.server);
   server_ = Server::kStarting;
+  counters_ = *std::move(counters);
   last_words_.clear();
   return absl::OkStatus();
 }
@@ -376,6 +386,21 @@ void Share::PublishError(const std::string& sentence) {
   if (!sentence.empty()) Log(LogLevel::kError, name_, sentence);
   const std::string node = absl::StrCat(paths_.private_dir, "/" XEN_VIRTFS_NODE_ERROR);
   (void)IfPresent([&] { return sentence.empty() ? store_.Remove(node) : store_.Write(node, sentence); });
+}
+
+ShareReport Share::Report() {
+  const Result<std::string> tag = store_.Read(absl::StrCat(paths_.frontend_dir, "/" XEN_VIRTFS_NODE_TAG));
+  return {.devid = devid_,
+          .transport = type_,
+          .tag = tag.ok() ? *tag : "",
+          .path = options_.path,
+          .phase = phase_,
+          .error = error_,
+          .session = session_id_,
+          .connected_since = connected_since_,
+          .server = running_ ? std::optional<int64_t>(running_->process.pid()) : std::nullopt,
+          .options = options_.server,
+          .counters = counters_.get()};
 }
 
 std::vector<int> Share::WakeFds() const {

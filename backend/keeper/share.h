@@ -18,9 +18,11 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "backend/counters/counters_memory.h"
 #include "backend/keeper/export_mount.h"
 #include "backend/keeper/nodes.h"
 #include "backend/keeper/pace.h"
+#include "backend/keeper/report.h"
 #include "backend/keeper/server_process.h"
 #include "backend/keeper/share_table.h"
 #include "backend/link/broker_service.h"
@@ -53,6 +55,9 @@ class Share {
   std::vector<int> WakeFds() const;
   // When a Step is due though nothing happens.
   std::optional<Time> WakeTime() const;
+
+  // How it is now. Reads its tag from xenstore.
+  ShareReport Report();
 
   Phase phase() const { return phase_; }
   const xenstore::SharePaths& paths() const { return paths_; }
@@ -93,7 +98,7 @@ class Share {
   using Nodes = std::vector<std::pair<std::string, std::string>>;
   void Publish(xenstore::State state, const Nodes& nodes = {});
   // What a frontend must know before it begins.
-  Nodes Offer() const;
+  Nodes Offer();
   // Sets or, if it is empty, removes the node `error`.
   void PublishError(const std::string& sentence);
 
@@ -114,6 +119,9 @@ class Share {
   Server server_ = Server::kNone;
   std::unique_ptr<Running> running_;  // while server_ is kStarting or kConnected
   std::string last_words_;            // why the last server ended
+  CountersView counters_;             // of the server, or of the last one
+  std::string session_id_;            // offered last; empty: 9pfs
+  std::optional<int64_t> connected_since_;
 
   Pace pace_;
   std::optional<Time> return_time_;  // when a closed share may come back

@@ -57,8 +57,8 @@ class Packet {
     switch (carries) {
       case Carries::kNothing:
         return fds_.empty();
-      case Carries::kDescriptor:
-        return fds_.size() == 1;
+      case Carries::kTwo:
+        return fds_.size() == 2;
       case Carries::kPerhaps:
         return fds_.size() <= 1;
       case Carries::kSome:

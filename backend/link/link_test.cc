@@ -48,8 +48,10 @@ class LinkTest : public testing::Test {
   UniqueFd keeper_, server_, directory_;
 };
 
-TEST_F(LinkTest, AMessageArrivesWithItsDescriptor) {
-  ASSERT_TRUE(Send(keeper_.get(), Start{.domid = 7, .options = {.max_msize = 4096}}, directory_.get()).ok());
+TEST_F(LinkTest, AMessageArrivesWithItsDescriptors) {
+  const UniqueFd null(open("/dev/null", O_RDONLY));
+  const int both[] = {directory_.get(), null.get()};
+  ASSERT_TRUE(Send(keeper_.get(), Start{.domid = 7, .options = {.max_msize = 4096}}, both).ok());
   Result<Packet> packet = Receive(server_.get());
   ASSERT_TRUE(packet.ok());
   EXPECT_FALSE(packet->As<Connect>());
@@ -57,9 +59,10 @@ TEST_F(LinkTest, AMessageArrivesWithItsDescriptor) {
   ASSERT_TRUE(start);
   EXPECT_EQ(start->domid, 7u);
   EXPECT_EQ(start->options.max_msize, 4096u);
-  const UniqueFd fd = packet->TakeFd();
-  EXPECT_EQ(fcntl(fd.get(), F_GETFD), FD_CLOEXEC);
-  EXPECT_EQ(*MountIdOf(fd.get()), *MountIdOf(directory_.get()));
+  const std::vector<UniqueFd> fds = packet->TakeFds();
+  EXPECT_EQ(fcntl(fds[0].get(), F_GETFD), FD_CLOEXEC);
+  EXPECT_EQ(*MountIdOf(fds[0].get()), *MountIdOf(directory_.get()));
+  EXPECT_EQ(*MountIdOf(fds[1].get()), *MountIdOf(null.get()));
 }
 
 TEST_F(LinkTest, AnEmptyMessageArrives) {
@@ -80,9 +83,11 @@ TEST_F(LinkTest, AMessageWithADescriptorTooManyOrTooFewIsNotThatMessage) {
   EXPECT_FALSE(Receive(server_.get())->As<Stop>());
   ASSERT_TRUE(Send(keeper_.get(), Start{}).ok());
   EXPECT_FALSE(Receive(server_.get())->As<Start>());
-  const std::vector<int> two(2, directory_.get());
-  ASSERT_TRUE(Send(keeper_.get(), Start{}, two).ok());
-  EXPECT_FALSE(Receive(server_.get())->As<Start>());
+  const std::vector<int> two(2, directory_.get()), three(3, directory_.get());
+  for (const std::vector<int>& others : {std::vector<int>(1, directory_.get()), three}) {
+    ASSERT_TRUE(Send(keeper_.get(), Start{}, others).ok());
+    EXPECT_FALSE(Receive(server_.get())->As<Start>());
+  }
   ASSERT_TRUE(Send(keeper_.get(), Keep{}).ok());
   EXPECT_FALSE(Receive(server_.get())->As<Keep>());
   ASSERT_TRUE(Send(keeper_.get(), Keep{}, two).ok());

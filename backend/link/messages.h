@@ -1,7 +1,7 @@
 // The messages between a keeper and one of its servers: fixed-size structs, one per packet of a SOCK_SEQPACKET pair.
 //
 //     keeper                         server
-//       Start (export's mount)  ->             fork and exec precede it
+//       Start (export, counters)->             fork and exec precede it
 //                               <-  Locked     sandbox entered; from here on the server holds no right it does not need
 //       Connect                 ->             may follow Start at once; the server reads it when it is Locked
 //                               <-  Connected  ring and event channel are served
@@ -41,16 +41,17 @@ enum class Kind : uint32_t {
   kFoundUser,
 };
 
-// Whether a packet of a kind carries a descriptor.
-enum class Carries { kNothing, kDescriptor, kPerhaps, kSome };
+// How many descriptors a packet of a kind carries.
+enum class Carries { kNothing, kTwo, kPerhaps, kSome };
 
 // As many descriptors as a packet of kSome may have; one has one at least.
 inline constexpr size_t kMaxDescriptors = 16;
 
-// keeper -> server, first. The descriptor is the export: an O_PATH descriptor of the root of a detached mount.
+// keeper -> server, first. The descriptors are the export, an O_PATH descriptor of the root of a detached mount; and
+// the memory for its counters (backend/counters).
 struct Start {
   static constexpr Kind kKind = Kind::kStart;
-  static constexpr Carries kCarries = Carries::kDescriptor;
+  static constexpr Carries kCarries = Carries::kTwo;
   uint32_t domid = 0;  // the guest
   uint32_t devid = 0;  // with domid: which share, for messages
   options::ServerOptions options;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 #include "protocol/messages.h"
 
@@ -52,6 +53,8 @@ Pool::Pool(Transport& transport, EventChannel& events, Service& service, const P
       serve_time_(ServeTime::OfCall()),
       // With one processor nobody can send anything while we look.
       policy_(Processors() > 1 ? options.poll : 0us),
+      own_counters_(options.counters == nullptr ? std::make_unique<Counters>() : nullptr),
+      counters_(options.counters == nullptr ? *own_counters_ : *options.counters),
       max_requests_(options.max_requests != 0 ? options.max_requests : transport.max_requests()),
       throttle_(options.operations, options.bytes, Clock::now()),
       throttled_(throttle_.limits()),
@@ -193,7 +196,7 @@ Pool::Look Pool::TakeFromRing(Request*& request) {
         ++takes_;
         service_.Arrive(*request);
         request->refused = requests_ >= max_requests_ && !MakesRoom(*request);
-        if (!request->refused) ++requests_;
+        ++(request->refused ? counters_.pool.refused : requests_);
         if (throttled_) {
           throttle_.SpendOperation();
           (void)Debt(Clock::now());
@@ -228,7 +231,10 @@ Pool::Look Pool::TakeFromRing(Request*& request) {
 std::chrono::nanoseconds Pool::Debt(Clock::time_point now) {
   throttle_.SpendBytes(moved_bytes_.exchange(0));
   const std::chrono::nanoseconds debt = throttle_.Wait(now);
-  if (debt > 0ns) reads_on_ = (now + debt).time_since_epoch().count();
+  if (debt > 0ns) {
+    counters_.pool.Throttled(now, Clock::time_point(Clock::duration(reads_on_)), now + debt);
+    reads_on_ = (now + debt).time_since_epoch().count();
+  }
   return debt;
 }
 
@@ -435,11 +441,15 @@ void Pool::ServeOne(Request& request, std::vector<Request*>& ready) {
 
   const uint64_t flushes_before = flushes_;
   const Clock::time_point start = Clock::now();
+  // Now, as one that waits may be another thread's as soon as the session has it.
+  if (request.begun == Clock::time_point{}) request.begun = start;
   const Outcome outcome = request.refused ? service_.Refuse(request, Errno(EAGAIN)) : service_.Serve(request);
-  serve_time_.Learn(Clock::now() - start);
+  const Clock::time_point end = Clock::now();
+  serve_time_.Learn(end - start);
 
   switch (outcome) {
     case Outcome::kAnswered:
+      counters_.Served(request.type, request.scratch.first(request.head_size), end - std::exchange(request.begun, {}));
       // Before the guest sees the reply, since its next request may come at once.
       if (!request.refused) --requests_;
       if (throttled_) moved_bytes_ += request.data.size() + request.payload_size;

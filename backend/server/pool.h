@@ -38,10 +38,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "backend/counters/counters.h"
 #include "backend/server/poll_policy.h"
 #include "backend/server/serve_time.h"
 #include "backend/server/service.h"
@@ -59,12 +61,13 @@ struct PoolOptions {
   uint32_t max_requests = 0;            // in flight; 0: as many as the ring holds
   Rate operations = {};                 // requests of any type
   Rate bytes = {};                      // of payloads, both ways
+  Counters* counters = nullptr;         // what it counts in; null: where nobody looks
 };
 
 class Pool {
  public:
-  // All are borrowed. `on_fault` is called once, by one of the threads, when the ring has failed; the pool answers what
-  // it has and does nothing more.
+  // All are borrowed, the counters too. `on_fault` is called once, by one of the threads, when the ring has failed; the
+  // pool answers what it has and does nothing more.
   Pool(Transport& transport, EventChannel& events, Service& service, const PoolOptions& options,
        std::function<void(const char*)> on_fault);
   // Stop must have returned, if Start succeeded.
@@ -122,8 +125,11 @@ class Pool {
   UniqueFd epoll_;
   UniqueFd wake_;
 
+  const std::unique_ptr<Counters> own_counters_;  // null: given by the options
+  Counters& counters_;
+
   const uint32_t max_requests_;
-  std::atomic<uint32_t> requests_ = 0;  // in flight
+  std::atomic<uint64_t>& requests_ = counters_.pool.requests;  // in flight
 
   std::mutex lead_;    // who reads the ring
   Throttle throttle_;  // lead_

@@ -15,9 +15,11 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "backend/counters/counters_memory.h"
 #include "backend/keeper/log.h"
 #include "backend/link/broker_client.h"
 #include "backend/server/connection.h"
@@ -65,7 +67,7 @@ class Server {
   void TellFault(std::string_view sentence) { (void)keeper_.Tell(link::Fault(sentence)); }
 
  private:
-  absl::Status Start(const link::Start& start, UniqueFd root);
+  absl::Status Start(const link::Start& start, UniqueFd root, const UniqueFd& memory);
   absl::Status Connect(const link::Connect& connect);
   void OnRingFault(const char* fault);
 
@@ -107,12 +109,17 @@ std::optional<link::Packet> Server::Next() {
   return *std::move(packet);
 }
 
-absl::Status Server::Start(const link::Start& start, UniqueFd root) {
+absl::Status Server::Start(const link::Start& start, UniqueFd root, const UniqueFd& memory) {
   start_ = start;
-  const std::optional<Settings> settings = SettingsOf(start);
+  std::optional<Settings> settings = SettingsOf(start);
   if (!settings) {
     return absl::ResourceExhaustedError("a server may open too few files: raise RLIMIT_NOFILE of xen-virtfsd");
   }
+  const Result<Counters*> counters = MapCounters(memory);
+  if (!counters.ok()) return absl::ErrnoToStatus(counters.error().value(), "cannot map its counters");
+  settings->pool.counters = *counters;
+  settings->session.gauges = &(*counters)->session;
+  settings->tree.usage = &(*counters)->usage;
   pool_options_ = settings->pool;
   session_options_ = settings->session;
   session_options_.longest_block = LongestBlock();
@@ -159,7 +166,9 @@ absl::Status Server::Run() {
   if (!packet) return absl::OkStatus();
   const auto start = packet->As<link::Start>();
   if (!start) return absl::InternalError("the keeper sent no Start");
-  if (absl::Status status = Start(*start, packet->TakeFd()); !status.ok()) return status;
+  std::vector<UniqueFd> fds = packet->TakeFds();
+  if (absl::Status status = Start(*start, std::move(fds[0]), fds[1]); !status.ok()) return status;
+  fds.clear();
   (void)keeper_.Tell(link::Locked{});
 
   packet = Next();

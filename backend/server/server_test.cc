@@ -18,6 +18,7 @@
 #include <map>
 #include <set>
 
+#include "backend/counters/counters_memory.h"
 #include "backend/link/channel.h"
 #include "backend/transport/guest_copy.h"
 #include "backend/transport_virtfs/simulated_guest.h"
@@ -71,7 +72,12 @@ class ServerTest : public testing::TestWithParam<bool> {
                             .max_chain_slots = 252,
                             .max_descriptors = 512,
                             .threads = kThreads};
-    ASSERT_TRUE(link::Send(link_.get(), start, root.get()).ok());
+    UniqueFd memory;
+    Result<CountersView> counters = CountersView::Make(memory);
+    ASSERT_TRUE(counters.ok());
+    counters_ = *std::move(counters);
+    const int fds[] = {root.get(), memory.get()};
+    ASSERT_TRUE(link::Send(link_.get(), start, fds).ok());
     Expect<link::Locked>();
   }
   link::Connect Ring() const {
@@ -166,6 +172,7 @@ class ServerTest : public testing::TestWithParam<bool> {
   std::string directory_;
   pid_t server_ = -1;
   UniqueFd link_;
+  CountersView counters_;
   std::string sentence_;
   uint32_t next_id_ = 0;
   std::map<uint16_t, uint32_t> posted_;  // first id: page

@@ -30,6 +30,8 @@ struct Request : Call {
   bool fetched = false;
   // For the pool: whether there were too many in flight.
   bool refused = false;
+  // And when it was served first; the epoch: not yet.
+  std::chrono::steady_clock::time_point begun;
   // And while a lease blocks the request.
   std::chrono::steady_clock::time_point retry_at;
   std::chrono::milliseconds retry_pause{};

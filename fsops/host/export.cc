@@ -13,7 +13,7 @@ namespace {
 
 std::unique_ptr<Usage> MakeUsage(const ExportOptions& options) {
   if (options.readonly || (options.max_files == 0 && options.max_space == 0)) return nullptr;
-  return std::make_unique<Usage>(options.max_files, options.max_space);
+  return std::make_unique<Usage>(options.max_files, options.max_space, options.usage);
 }
 
 }  // namespace

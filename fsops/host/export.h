@@ -36,6 +36,8 @@
 
 namespace virtfs::host {
 
+struct UsageGauges;
+
 // How owners, modes and special files are kept on the host. docs/security.md has the table of who may do what.
 enum class SecurityModel : uint8_t {
   kPassthrough = 1,  // as they are
@@ -63,6 +65,8 @@ struct ExportOptions {
   // Make goes through the whole tree (unless `readonly`); usage.h and docs/decisions/0009 say what counts.
   uint64_t max_files = 0;
   uint64_t max_space = 0;
+  // Where that is counted; null: where nobody looks. Must outlive the Export.
+  UsageGauges* usage = nullptr;
 };
 
 // What a lookup finds: both were true at the same moment.

@@ -35,6 +35,7 @@
 #include "base/result.h"
 #include "fsops/host/attributes.h"
 #include "fsops/host/inode.h"
+#include "fsops/host/usage_gauges.h"
 
 namespace virtfs::host {
 
@@ -51,9 +52,14 @@ class Usage {
   // What a file of `size` bytes takes.
   static constexpr uint64_t SpaceOf(uint64_t size) { return size / kUnit * kUnit + (size % kUnit == 0 ? 0 : kUnit); }
 
-  // A limit of 0: none. Only whole units of `max_space` can be used.
-  Usage(uint64_t max_files, uint64_t max_space)
-      : max_files_(max_files), max_space_(max_space / kUnit * kUnit), limits_space_(max_space != 0) {}
+  // A limit of 0: none. Only whole units of `max_space` can be used. `gauges` is counted in, and must outlive the
+  // Usage; null: where nobody looks.
+  Usage(uint64_t max_files, uint64_t max_space, UsageGauges* gauges = nullptr)
+      : max_files_(max_files),
+        max_space_(max_space / kUnit * kUnit),
+        limits_space_(max_space != 0),
+        files_(gauges != nullptr ? gauges->files : own_gauges_.files),
+        space_(gauges != nullptr ? gauges->space : own_gauges_.space) {}
   Usage(const Usage&) = delete;
   Usage& operator=(const Usage&) = delete;
 
@@ -112,8 +118,9 @@ class Usage {
   const uint64_t max_files_;
   const uint64_t max_space_;
   const bool limits_space_;
-  std::atomic<uint64_t> files_{0};
-  std::atomic<uint64_t> space_{0};
+  UsageGauges own_gauges_;
+  std::atomic<uint64_t>& files_;
+  std::atomic<uint64_t>& space_;
 
   std::array<std::mutex, 64> entries_;
   std::array<std::mutex, 64> identities_;

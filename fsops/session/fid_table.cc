@@ -71,7 +71,9 @@ Result<FidRef> FidTable::Remove(p9::Fid fid) {
   std::lock_guard lock(mutex_);
   const auto entry = states_.find(fid);
   if (entry == states_.end()) return Errno(EBADF);
-  return Take(states_, entry);
+  FidRef removed = Take(states_, entry);
+  Count();
+  return removed;
 }
 
 void FidTable::Clear() {
@@ -79,6 +81,7 @@ void FidTable::Clear() {
   {
     std::lock_guard lock(mutex_);
     states.swap(states_);
+    Count();
   }
   for (FidState* state : states) {
     FidRef entry;
@@ -110,6 +113,7 @@ void FidTable::Put(p9::Fid fid, std::unique_ptr<FidState> state) {
   state->fid_ = fid;
   state->references_.store(1, std::memory_order_relaxed);
   states_.insert(state.release());
+  Count();
 }
 
 }  // namespace virtfs::session

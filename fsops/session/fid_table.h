@@ -43,7 +43,8 @@ class OpenFileBudget {
     OpenFileBudget* budget_;
   };
 
-  explicit OpenFileBudget(uint32_t limit) : limit_(limit) {}
+  // `used` is counted in, and must outlive the budget.
+  OpenFileBudget(uint32_t limit, std::atomic<uint64_t>& used) : limit_(limit), used_(used) {}
 
   // EMFILE.
   Result<Slot> Take() {
@@ -54,7 +55,7 @@ class OpenFileBudget {
 
  private:
   const uint32_t limit_;
-  std::atomic<uint32_t> used_ = 0;
+  std::atomic<uint64_t>& used_;
 };
 
 // What a fid stands for beyond its file. Exactly one of `file` and `xattr` is there.
@@ -144,7 +145,8 @@ class FidTable {
     FidRef before_;
   };
 
-  explicit FidTable(uint32_t limit) : limit_(limit) {}
+  // `count` is how many fids there are, for others to see. It must outlive the table.
+  FidTable(uint32_t limit, std::atomic<uint64_t>& count) : limit_(limit), count_(count) {}
   ~FidTable() { Clear(); }
   FidTable(const FidTable&) = delete;
   FidTable& operator=(const FidTable&) = delete;
@@ -186,8 +188,10 @@ class FidTable {
   // The entry's reference becomes the caller's.
   static FidRef Take(States& states, States::iterator entry);
   void Put(p9::Fid fid, std::unique_ptr<FidState> state);
+  void Count() { count_.store(states_.size(), std::memory_order_relaxed); }
 
   const uint32_t limit_;
+  std::atomic<uint64_t>& count_;
   std::mutex mutex_;
   States states_;
 };

@@ -38,8 +38,9 @@ class Locks {
  public:
   using Holder = LockTable::Holder;
 
-  Locks(host::Export& tree, OpenFileBudget& open_files, uint32_t limit)
-      : tree_(tree), open_files_(open_files), limit_(limit) {}
+  // `used` is counted in, and must outlive the Locks, as must the others.
+  Locks(host::Export& tree, OpenFileBudget& open_files, uint32_t limit, std::atomic<uint64_t>& used)
+      : tree_(tree), open_files_(open_files), limit_(limit), used_(used) {}
 
   // False: someone else holds a lock in the way; nothing has changed. `inode` must be open by range.fid for what the
   // lock takes (reading or writing).
@@ -100,7 +101,7 @@ class Locks {
   host::Export& tree_;
   OpenFileBudget& open_files_;
   const size_t limit_;
-  std::atomic<size_t> used_ = 0;
+  std::atomic<uint64_t>& used_;
   std::mutex files_mutex_;  // Never held over a system call.
   absl::flat_hash_map<const host::Inode*, std::unique_ptr<File>> files_;
 };

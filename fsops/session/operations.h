@@ -24,6 +24,7 @@
 #include "fsops/session/attributes.h"
 #include "fsops/session/call.h"
 #include "fsops/session/fid_table.h"
+#include "fsops/session/gauges.h"
 #include "fsops/session/ids.h"
 #include "fsops/session/image.h"
 #include "fsops/session/locks.h"
@@ -44,10 +45,11 @@ class Operations {
  public:
   Operations(host::Export& tree, const SessionOptions& options)
       : tree_(tree),
-        open_files_(options.max_open_files),
-        xattrs_(options.max_xattr_bytes),
-        locks_(tree, open_files_, options.max_locks),
-        fids_(options.max_fids),
+        gauges_(options.gauges != nullptr ? *options.gauges : own_gauges_),
+        open_files_(options.max_open_files, gauges_.open_files),
+        xattrs_(options.max_xattr_bytes, gauges_.xattr_bytes),
+        locks_(tree, open_files_, options.max_locks, gauges_.locks),
+        fids_(options.max_fids, gauges_.fids),
         ids_(options.ids),
         qid_paths_(tree.root()->key().dev, options.devices) {
     if (options.devices == SessionOptions::Devices::kWarn) on_foreign_device_ = options.on_foreign_device;
@@ -180,6 +182,8 @@ class Operations {
   }
 
   host::Export& tree_;
+  SessionGauges own_gauges_;
+  SessionGauges& gauges_;
   Names names_;  // Before fids_, which refer to it.
   OpenFileBudget open_files_;
   XattrBudget xattrs_;

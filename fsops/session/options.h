@@ -9,6 +9,8 @@
 
 namespace virtfs {
 
+struct SessionGauges;
+
 namespace host {
 class UserDatabase;
 }
@@ -55,6 +57,9 @@ struct SessionOptions {
   std::function<void()> on_foreign_device = {};
 
   IdOptions ids = {};
+
+  // Where the session counts what it holds; null: where nobody looks. Must outlive the session.
+  SessionGauges* gauges = nullptr;
 
   // Null: the guest's kernel decides who may do what. Else the host's does, for the user who attached and the groups
   // that this says he has. Must outlive the session; the process must have host::Rights::kOfUsers.

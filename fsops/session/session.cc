@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "fsops/session/gauges.h"
 #include "fsops/session/image.h"
 #include "fsops/session/in_flight.h"
 #include "fsops/session/operations.h"
@@ -62,6 +63,10 @@ class Session::State {
   template <p9::Request T>
   Outcome Handle(Call& call, p9::Tag tag, const T& request);
   p9::Rversion Negotiate(const p9::Tversion& request);
+  void SetMsize(uint32_t msize) {
+    msize_ = msize;
+    if (options_.gauges != nullptr) options_.gauges->msize.store(msize, std::memory_order_relaxed);
+  }
 
   // The ways out of every request.
   template <p9::Message R>
@@ -150,7 +155,7 @@ p9::Rversion Session::State::Negotiate(const p9::Tversion& request) {
   operations_.Reset();
   const uint32_t msize = std::min(request.msize, options_.max_msize);
   const bool known = request.version == p9::kVersion;
-  msize_ = known ? msize : 0;
+  SetMsize(known ? msize : 0);
   return {.msize = msize, .version = known ? p9::kVersion : p9::kVersionUnknown};
 }
 
@@ -185,7 +190,7 @@ Result<void> Session::State::Import(const SessionImage& bytes) {
   const bool usable_msize = image->msize == 0 || image->msize >= p9::kMinMsize;
   if (!usable_msize || image->msize > options_.max_msize) return Errno(EINVAL);
   if (Result<void> restored = operations_.Restore(*image); !restored.ok()) return restored;
-  msize_ = image->msize;
+  SetMsize(image->msize);
   return {};
 }
 

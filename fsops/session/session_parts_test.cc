@@ -30,7 +30,8 @@ class PartsTest : public ::testing::Test {
   host::LocalHandleBroker broker_;
   std::unique_ptr<host::Export> tree_;
   Names names_;
-  FidTable fids_{3};
+  std::atomic<uint64_t> count_ = 0;
+  FidTable fids_{3, count_};
 };
 
 TEST_F(PartsTest, AClunkedFidsStateLivesAsLongAsItIsUsed) {

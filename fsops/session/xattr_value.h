@@ -40,14 +40,15 @@ class XattrBudget {
     uint64_t size_;
   };
 
-  explicit XattrBudget(uint64_t limit) : limit_(limit) {}
+  // `used` is counted in, and must outlive the budget.
+  XattrBudget(uint64_t limit, std::atomic<uint64_t>& used) : limit_(limit), used_(used) {}
 
   // ENOSPC.
   Result<Share> Take(uint64_t size);
 
  private:
   const uint64_t limit_;
-  std::atomic<uint64_t> used_ = 0;
+  std::atomic<uint64_t>& used_;
 };
 
 class XattrValue {
