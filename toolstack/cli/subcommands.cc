@@ -5,8 +5,8 @@ namespace virtfs::toolstack {
 
 std::span<const Subcommand> AllSubcommands() {
   static const auto* const kAll = new std::vector<Subcommand>{
-      CheckSubcommand(), CreateSubcommand(), AttachSubcommand(),  DetachSubcommand(),
-      ListSubcommand(),  SaveSubcommand(),   RestoreSubcommand(), WatchSubcommand(),
+      CheckSubcommand(),  CreateSubcommand(), AttachSubcommand(),  DetachSubcommand(), ListSubcommand(),
+      StatusSubcommand(), SaveSubcommand(),   RestoreSubcommand(), WatchSubcommand(),
   };
   return *kAll;
 }

@@ -13,6 +13,7 @@ Subcommand DetachSubcommand();
 Subcommand ListSubcommand();
 Subcommand RestoreSubcommand();
 Subcommand SaveSubcommand();
+Subcommand StatusSubcommand();
 
 // Of those that wait for a backend.
 inline constexpr Flag kWaitFlag = {"wait", "SECONDS", "how long to wait for the backend (default: 15)"};
