@@ -5,12 +5,21 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 
 namespace virtfs::toolstack {
 namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+// A watch that was killed while it started a keeper: that has the lock, too, until it is another program.
+constexpr milliseconds kPatience{2000};
+constexpr milliseconds kPause{20};
 
 constexpr char kFile[] = "/watch.lock";
 
@@ -32,9 +41,12 @@ absl::StatusOr<WatchLock> WatchLock::Take(const std::string& directory) {
   const std::string path = directory + kFile;
   UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.ok()) return Failed("open", path);
-  struct flock lock = WholeFile();
-  if (fcntl(fd.get(), F_OFD_SETLK, &lock) == 0) return WatchLock(std::move(fd));
-  if (errno != EAGAIN && errno != EACCES) return Failed("lock", path);
+  for (const auto end = steady_clock::now() + kPatience; steady_clock::now() < end;
+       std::this_thread::sleep_for(kPause)) {
+    struct flock lock = WholeFile();
+    if (fcntl(fd.get(), F_OFD_SETLK, &lock) == 0) return WatchLock(std::move(fd));
+    if (errno != EAGAIN && errno != EACCES) return Failed("lock", path);
+  }
   return absl::FailedPreconditionError(
       absl::StrCat("another xl-virtfs watch runs already and has ", path, ": one serves all guests of this domain"));
 }

@@ -14,7 +14,7 @@ namespace virtfs::toolstack {
 
 class WatchLock {
  public:
-  // FailedPrecondition if another has it. The directory is made if it is missing.
+  // FailedPrecondition if another has it, and does not end within 2 s. The directory is made if it is missing.
   static absl::StatusOr<WatchLock> Take(const std::string& directory);
 
   // Whether a watch runs that has this directory.
