@@ -222,7 +222,8 @@ void Guests::Look(uint32_t domid, Domain& domain, Time now) {
       if (!plan.ok()) break;
     }
   }
-  if (!plan.ok()) Earlier(domain.retry_time, now + kFailedPause);
+  // A backend domain may get its name only after it has appeared: xl renames what has migrated.
+  if (!plan.ok() || !plan->wanted.unclear.empty()) Earlier(domain.retry_time, now + kFailedPause);
   Tell(domid, domain, plan.ok() ? plan->trouble : std::string(plan.status().message()));
 }
 

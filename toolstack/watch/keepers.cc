@@ -132,8 +132,9 @@ void Keepers::Step(Time now) {
     if (std::exchange(guest.due, false) || is_now(guest.start_time) || is_now(guest.idle_time)) {
       Look(it->first, guest, now);
     }
-    // Nothing runs and nothing is to run. What is forgotten with it is how often its keepers died.
-    const bool done = !guest.pidfd.ok() && !guest.start_time;
+    // How often its keepers ended is remembered for a while: a guest can make its shares go and come, and each keeper
+    // costs the host a process.
+    const bool done = !guest.pidfd.ok() && !guest.start_time && now - guest.since >= kGoodLife;
     it = done ? guests_.erase(it) : std::next(it);
   }
 }
@@ -155,7 +156,7 @@ void Keepers::Look(uint32_t domid, Guest& guest, Time now) {
     return;
   }
   if (store_.lost()) return;
-  if (!guest.start_time) guest.start_time = now + guest.pause;
+  if (!guest.start_time) guest.start_time = std::max(now, guest.since + guest.pause);
   if (*guest.start_time <= now) StartKeeper(domid, guest, now);
 }
 
@@ -182,6 +183,7 @@ void Keepers::StartKeeper(uint32_t domid, Guest& guest, Time now) {
   const int pid = Spawn(command);
   if (pid > 0) guest.pidfd.reset(pidfd_open(pid, 0));
   guest.pause = std::clamp(guest.pause * 2, seconds(1), kLongestPause);
+  guest.since = now;
   if (!guest.pidfd.ok()) {
     guest.start_time = now + guest.pause;
     if (!std::exchange(guest.announced, true)) {
@@ -194,7 +196,6 @@ void Keepers::StartKeeper(uint32_t domid, Guest& guest, Time now) {
   guest.start_time.reset();
   guest.pid = pid;
   guest.is_child = true;
-  guest.since = now;
   Log(WatchLog::kInfo, absl::StrCat("domain ", domid, ": its keeper is process ", pid));
 }
 
@@ -231,6 +232,11 @@ bool Keepers::RemoveClaim(uint32_t domid) {
 bool Keepers::HasShares(uint32_t domid) {
   const Result<std::vector<std::string>> names = store_.List(RootOf(domid));
   return names.ok() && std::any_of(names->begin(), names->end(), IsShare);
+}
+
+size_t Keepers::guests() const {
+  return static_cast<size_t>(
+      std::count_if(guests_.begin(), guests_.end(), [](const auto& entry) { return entry.second.pidfd.ok(); }));
 }
 
 std::optional<Keepers::Time> Keepers::WakeTime() const {

@@ -1,9 +1,9 @@
 // Keepers: that each guest with shares in this backend domain has its keeper (`xen-virtfsd --domid N`).
 //
-// A keeper is started when a guest's first share appears in xenstore, whoever wrote it, and again if it dies: at once
-// if it had lived for a minute, else after 1 s and up to 30 s if it happens again and again. Keepers that run already,
-// started by a former watch or by hand, are found by their claims and not disturbed, nor are any when the watch ends. A
-// guest that has died is cleaned up after by its keeper: one is started for that if there is none.
+// A keeper is started when a guest's first share appears in xenstore, whoever wrote it, and again if it dies: not
+// sooner than 1 s after the last start, and up to 30 s if it happens again and again. Keepers that run already, started
+// by a former watch or by hand, are found by their claims and not disturbed, nor are any when the watch ends. A guest
+// that has died is cleaned up after by its keeper: one is started for that if there is none.
 //
 // Elsewhere than in domain 0 nobody can ask xenstored whether a guest lives: there its toolstack removes its shares,
 // and a keeper that has had none for ten seconds is told to end.
@@ -53,7 +53,8 @@ class Keepers {
   std::optional<Time> WakeTime() const;
   void AddFds(std::vector<pollfd>& fds) const;
 
-  size_t guests() const { return guests_.size(); }
+  // That have a keeper.
+  size_t guests() const;
 
  private:
   struct Guest {
@@ -62,7 +63,7 @@ class Keepers {
     UniqueFd pidfd;          // of its keeper, if it has one
     int pid = 0;
     bool is_child = false;
-    Time since;                                 // it was started or found
+    Time since{};                               // it was started or found
     std::chrono::seconds pause{0};              // before the next is started
     std::optional<Time> start_time, idle_time;  // a keeper is to be started; is to be told to end
   };
