@@ -11,7 +11,9 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/unique_fd.h"
@@ -157,7 +159,9 @@ absl::Status RunWatch(const WatchOptions& options) {
   if (!own.ok()) return own.status();
 
   const bool has_toolstack = *own == 0 || options.toolstack;
-  Keepers keepers(**store, {.own = *own, .may_ask = has_toolstack, .command = options.keeper});
+  std::vector<std::string> command = options.keeper;
+  command.insert(command.end(), {"--run", options.runtime});
+  Keepers keepers(**store, {.own = *own, .may_ask = has_toolstack, .command = std::move(command)});
   Service service(**store, *std::move(signals), std::move(keepers));
   std::optional<Guests::Options> toolstack;
   if (has_toolstack) toolstack = {.own = *own, .records = options.records, .runtime = options.runtime};
