@@ -31,8 +31,8 @@ std::string Scaled(double value, const Unit (&units)[kUnits]) {
     if (value >= larger.size * 0.9995) unit = &larger;
   }
   const double scaled = value / unit->size;
-  if (unit == &units[0]) return absl::StrFormat("%.0f %s", scaled, unit->name);
-  return absl::StrFormat(scaled < 9.95 ? "%.1f %s" : "%.0f %s", scaled, unit->name);
+  const int decimals = unit == &units[0] || scaled >= 9.95 ? 0 : 1;
+  return absl::StrFormat("%.*f %s", decimals, scaled, unit->name);
 }
 
 // "2 d 3 h", "5 min".
