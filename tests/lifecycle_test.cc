@@ -246,8 +246,8 @@ TEST_F(LifecycleTest, InADriverDomainTheLossOfTheGuestsNodesIsItsEnd) {
   }
   std::shared_ptr<Process> keeper;
   for (const std::string devid : {"0", "1"}) {
-    auto attach =
-        SpawnAttach(1, {"--backend-domid", "2", "tag=" + devid + ",path=" + directory_ + ",security_model=passthrough"});
+    auto attach = SpawnAttach(
+        1, {"--backend-domid", "2", "tag=" + devid + ",path=" + directory_ + ",security_model=passthrough"});
     if (!keeper) {
       ASSERT_TRUE(xen_->WaitForNode(shares + "/0/state", kInitialising));
       keeper = xen_->Spawn(keeper_command, 2);

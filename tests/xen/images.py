@@ -177,7 +177,20 @@ def guest_archive(root, release, binaries, here):
     for name in ("virtfs-client", "mount.virtfs"):
         archive.program(f"bin/{name}", f"{binaries}/frontend/{name}")
     archive.library("libgcc_s.so.1")  # libc loads it when a thread is cancelled
+    # The kernel runs it when `xl shutdown` asks; no init is here that would wait for a signal.
+    archive.node("bin/poweroff", stat.S_IFREG | 0o755, content=b"#!/bin/sh\nexec busybox poweroff -f\n")
     for directory in ("proc", "sys", "tmp", "run", "mnt/a", "mnt/b", "mnt/c"):
+        archive.directory(directory)
+    return archive
+
+
+def driver_archive(root, release, binaries):
+    """What a guest has that is a driver domain, too: to be put behind the guests' archive."""
+    archive = Archive([root, ""])
+    archive.modules(root, release, GUEST_MODULES + ["drivers/xen/xen-gntdev"])
+    archive.program("bin/xen-virtfsd", f"{binaries}/backend/xen-virtfsd")
+    archive.program("bin/xl-virtfs", f"{binaries}/toolstack/cli/xl-virtfs")
+    for directory in ("etc/xen", "var/lib"):
         archive.directory(directory)
     return archive
 
@@ -199,7 +212,7 @@ def tree(archive):
     archive.node("test/tree", stat.S_IFREG | 0o644, content="".join(hashes).encode())
 
 
-def dom0_archive(root, release, binaries, here, cases, kernel, guest):
+def dom0_archive(root, release, binaries, here, cases, kernel, guest, driver):
     archive = Archive([root, ""])
     archive.busybox(root)
     archive.modules(root, release, DOM0_MODULES)
@@ -211,6 +224,7 @@ def dom0_archive(root, release, binaries, here, cases, kernel, guest):
     archive.file("usr/share/qemu/keymaps/en-us", f"{root}/usr/share/qemu/keymaps/en-us")  # it does not start without
     archive.library("libgcc_s.so.1")
     archive.program("virtfs/xen-virtfsd", f"{binaries}/backend/xen-virtfsd")
+    archive.program("virtfs/xl-virtfs", f"{binaries}/toolstack/cli/xl-virtfs")
     archive.program("virtfs/virtfs-attach", f"{binaries}/toolstack/virtfs-attach")
     for directory in ("etc/xen", "run", "tmp", "proc", "sys", "var/lib/xen", "var/log/xen"):
         archive.directory(directory)
@@ -228,6 +242,7 @@ def dom0_archive(root, release, binaries, here, cases, kernel, guest):
     archive.node("test/fast", stat.S_IFREG | 0o644, content=f"{FAST}\n".encode())
     archive.file("guest/vmlinux", kernel)
     archive.file("guest/initramfs", guest)
+    archive.file("guest/driver", driver)
     return archive
 
 
@@ -243,8 +258,11 @@ class Images:
         self.xen = unpack_xen(root, work)
         self._guest = f"{work}/guest.cpio"
         guest_archive(root, self._release, binaries, self._here).write(self._guest)
+        self._driver = f"{work}/driver.cpio"
+        driver_archive(root, self._release, binaries).write(self._driver)
 
     def dom0(self, machine, cases):
         path = f"{self._work}/{machine}.cpio"
-        dom0_archive(self._root, self._release, self._binaries, self._here, cases, self.kernel, self._guest).write(path)
+        dom0_archive(self._root, self._release, self._binaries, self._here, cases, self.kernel, self._guest,
+                     self._driver).write(path)
         return path

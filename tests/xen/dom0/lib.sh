@@ -74,7 +74,7 @@ configure() {
   } >"$STATE/guest/$name/cfg"
 }
 
-# made NAME COMMAND...: a guest with its keeper, made by that xl command.
+# made NAME COMMAND...: a guest that this command makes.
 made() {
   local name=$1 started id newest=0
   shift
@@ -87,14 +87,18 @@ made() {
   echo "$newest" >"$STATE/guest/$name/domid"
   echo 0 >"$STATE/guest/$name/job"
   log "guest $name is domain $newest, made in $(seconds_since "$started") s"
-  keeper "$name"
 }
+# A guest, paused, and its keeper.
 create() {
   configure "$@"
   made "$1" xl create -p -q "$STATE/guest/$1/cfg"
+  keeper "$1"
 }
-# restore NAME FILE: the guest that was saved to FILE, under this name. It runs.
-restore() { made "$1" xl restore -e "$STATE/guest/$1/cfg" "$2"; }
+# restore NAME FILE: the guest that was saved to FILE, under this name, and its keeper. It runs.
+restore() {
+  made "$1" xl restore -e "$STATE/guest/$1/cfg" "$2"
+  keeper "$1"
+}
 keeper() {
   ulimit -n 65536
   xen-virtfsd --domid "$(domid "$1")" </dev/null >>"/var/log/virtfs/$1.log" 2>&1 &
