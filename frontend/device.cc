@@ -162,7 +162,7 @@ absl::Status Device::PrepareToConnect(Deadline deadline) {
   for (;;) {
     const State backend = BackendState();
     if (backend == State::kUnknown && Detached()) {
-      closed_ = false;
+      taken_away_ = false;
       return absl::NotFoundError("the share was detached");
     }
     const bool locked = LockShare();
@@ -314,6 +314,11 @@ void Device::Follow() {
   bool closing = false;
   for (;;) {
     const State backend = BackendState();
+    // Also a backend that comes back goes through these states, but it stays online.
+    if (backend == State::kClosing || backend == State::kClosed) {
+      const Result<std::string> online = ReadBackend(XEN_VIRTFS_NODE_ONLINE);
+      taken_away_ = online.ok() && *online == "0";
+    }
     if (backend == State::kClosed || backend == State::kUnknown || store_->lost()) {
       EndConnection(backend);
       return;
@@ -350,7 +355,6 @@ bool Device::Drain() {
 
 void Device::EndConnection(State backend) {
   channel_->Fail(absl::StrCat("it went to state ", xenstore::NameOf(backend)));
-  closed_ = backend == State::kClosed;
   // Without xenstore, nobody can tell. In InitWait it may be mapping them just now.
   pages_are_ours_ = !store_->lost() && backend != State::kInitWait;
   static_cast<void>(WriteState(State::kClosed));
@@ -375,7 +379,7 @@ absl::Status Device::Reconnect() {
   channel_.reset();
   if (!store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND)) {
     session_id_.clear();
-    if (std::exchange(closed_, false)) return absl::NotFoundError("the share was detached");
+    if (std::exchange(taken_away_, false)) return absl::NotFoundError("the share was detached");
     store_->Unwatch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend");
     if (absl::Status status = FindByTag(deadline); !status.ok()) return status;
   }

@@ -95,7 +95,7 @@ class Device {
   std::optional<Found> FindAmong(xenstore::DeviceType type, std::vector<std::string>& tags);
   absl::Status ConnectBy(Deadline deadline);
   absl::Status AwaitRelease(Deadline deadline);
-  bool Detached() { return closed_ && !store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND); }
+  bool Detached() { return taken_away_ && !store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND); }
   bool IsPast(Deadline deadline) const;
   absl::Status PrepareToConnect(Deadline deadline);
   absl::Status CreateChannel();
@@ -124,7 +124,7 @@ class Device {
   Found found_{};
   std::string session_id_;
   bool session_goes_on_ = false;
-  bool closed_ = false;  // The backend has closed the last connection in order.
+  bool taken_away_ = false;  // The last connection was closed by the wish of the toolstack.
   std::string locked_id_;
   UniqueFd lock_;
   std::unique_ptr<CallChannel> channel_;

@@ -28,6 +28,18 @@ std::set<std::string> NinepfsTags(xenstore::Store& store, const Domain& guest, c
   return tags;
 }
 
+// The tags of those that the guest uses now.
+std::set<std::string> UsedTags(xenstore::Store& store, const Domain& guest) {
+  std::set<std::string> tags;
+  for (const AttachedShare& share : AttachedShares(store, guest.id)) {
+    using xenstore::State;
+    if (share.state == State::kInitialised || share.state == State::kConnected || share.state == State::kClosing) {
+      tags.insert(share.tag);
+    }
+  }
+  return tags;
+}
+
 absl::Status Run(const Arguments& arguments) {
   const absl::StatusOr<std::unique_ptr<xenstore::Store>> store = xenstore::Store::Open();
   if (!store.ok()) return store.status();
@@ -43,6 +55,13 @@ absl::Status Run(const Arguments& arguments) {
         "), whose driver in Linux does not come back from a suspend, so that what uses them would hang: unmount and "
         "detach them first, or use --force"));
   }
+  const std::set<std::string> used = UsedTags(**store, *guest);
+  if (!used.empty() && !arguments.Has("force")) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(guest->name, " uses ", absl::StrJoin(used, ", "),
+                     ", which it would lose, since Linux' event channels do not outlive a save: unmount there first, or "
+                     "use --force"));
+  }
   return RunXl({"save", absl::StrCat(guest->id), arguments.operands[1]});
 }
 
@@ -54,9 +73,10 @@ Subcommand SaveSubcommand() {
           .summary = "save a guest to a file, with its shares to come back",
           .help =
               "Saves the guest with `xl save`, which ends it. Its shares stay recorded, and `xl-virtfs restore`\n"
-              "attaches them. Refuses if the guest has shares over the stock 9pfs transport (transport=9pfs): its\n"
-              "driver in Linux does not come back from a suspend.",
-          .flags = {{"force", "", "even with such shares: in the restored guest what uses them hangs"}},
+              "attaches them. Refuses while the guest has a share mounted, which would not come back, and if it has\n"
+              "shares over the stock 9pfs transport (transport=9pfs), whose driver in Linux does not come back from\n"
+              "a suspend.",
+          .flags = {{"force", "", "all the same: in the restored guest what uses them fails or hangs"}},
           .run = Run};
 }
 

@@ -26,7 +26,8 @@ case_watch_is_started() {
 }
 
 case_a_pv_guest_is_created_with_its_shares() {
-  create_with_shares pv pv 128 "$(shares "$(on_share docs)" "$(on_share logs),readonly" "$(on_share more),transport=9pfs")"
+  create_with_shares pv pv 128 \
+    "$(shares "$(on_share docs)" "$(on_share logs),readonly" "$(on_share more),transport=9pfs")"
   wait_booted pv
   connected_9pfs pv 2
   in_guest pv "mount.virtfs docs /mnt/a && mount.virtfs logs /mnt/b && cat /mnt/a/name /mnt/b/name &&

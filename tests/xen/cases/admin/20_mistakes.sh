@@ -10,7 +10,9 @@ mistake() {
   [ "$(wc -l <"$STATE/err")" = 1 ] || fail "not one line: $(cat "$STATE/err")"
   grep -q -e "$words" "$STATE/err" || fail "it does not say '$words': $(cat "$STATE/err")"
   xenstore-ls -f /local/domain >"$STATE/nodes"
-  cmp -s "$STATE/nodes" "$STATE/nodes.before" || { diff "$STATE/nodes.before" "$STATE/nodes" || :; fail "nodes changed"; }
+  cmp -s "$STATE/nodes" "$STATE/nodes.before" && return
+  diff "$STATE/nodes.before" "$STATE/nodes" || :
+  fail "nodes changed"
 }
 bad_file() {
   configure bad pv 128 "$(shares "$1")"

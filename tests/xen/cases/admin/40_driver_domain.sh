@@ -8,7 +8,7 @@ case_a_driver_domain_serves_another_guest() {
   rm /tmp/driver
   unpause driver
   wait_booted driver
-  in_guest driver "modprobe xen-gntdev; mkdir -p /srv/share; echo driver >/srv/share/name; ulimit -n 65536
+  in_guest driver "modprobe xen-gntdev; mkdir -p /srv/share; echo driver >/srv/share/name; ulimit -n 65536;
     setsid xl-virtfs watch </dev/null >/tmp/watch.log 2>&1 & sleep 1; cat /tmp/watch.log"
   remember client
   configure client pvh 128 "$(shares tag=share,path=/srv/share,security_model=passthrough,backend=driver)"
@@ -20,7 +20,8 @@ case_a_driver_domain_serves_another_guest() {
   output driver | grep -qx client || fail "the driver domain did not get the file"
   xl destroy client
   wait_gone client
-  wait_until 60 "the driver domain to clear up" fails xenstore-exists "/local/domain/$(domid driver)/virtfs/$(domid client)"
+  wait_until 60 "the driver domain to clear up" \
+    fails xenstore-exists "/local/domain/$(domid driver)/virtfs/$(domid client)"
   in_guest driver "! ps | grep '[x]en-virtfsd'"
   nothing_left client
   xl destroy driver
