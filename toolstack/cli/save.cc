@@ -57,10 +57,10 @@ absl::Status Run(const Arguments& arguments) {
   }
   const std::set<std::string> used = UsedTags(**store, *guest);
   if (!used.empty() && !arguments.Has("force")) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(guest->name, " uses ", absl::StrJoin(used, ", "),
-                     ", which it would lose, since Linux' event channels do not outlive a save: unmount there first, or "
-                     "use --force"));
+    return absl::FailedPreconditionError(absl::StrCat(
+        guest->name, " uses ", absl::StrJoin(used, ", "),
+        ", which it would lose, since Linux' event channels do not outlive a save: unmount there first, or "
+        "use --force"));
   }
   return RunXl({"save", absl::StrCat(guest->id), arguments.operands[1]});
 }
