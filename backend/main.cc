@@ -15,6 +15,7 @@
 #include "backend/server/server.h"
 #include "options/keeper_socket.h"
 #include "xenstore/number.h"
+#include "xenstore/paths.h"
 
 namespace {
 
@@ -41,8 +42,6 @@ constexpr char kHelp[] =
     "\n"
     "Example: virtfs-attach --domid 3 tag=share,path=/srv/share,security_model=passthrough & xen-virtfsd --domid 3\n";
 
-constexpr uint32_t kMaxDomid = 0x7fef;  // DOMID_FIRST_RESERVED - 1
-
 int Mistake(const std::string& sentence) {
   fprintf(stderr, "xen-virtfsd: %s (xen-virtfsd --help tells more)\n", sentence.c_str());
   return 2;
@@ -66,12 +65,12 @@ int Run(int argc, char** argv) {
   for (int flag; (flag = getopt_long(argc, argv, ":", kOptions, nullptr)) != -1;) {
     switch (flag) {
       case kDomid:
-        guest = virtfs::xenstore::ParseNumber(optarg, 0, kMaxDomid);
+        guest = virtfs::xenstore::ParseNumber(optarg, 0, virtfs::xenstore::kMaxDomid);
         if (!guest)
           return Mistake(std::string("--domid ") + optarg + " is no domain id: write a number, as in --domid 3");
         break;
       case kBackendDomid:
-        options.backend = virtfs::xenstore::ParseNumber(optarg, 0, kMaxDomid);
+        options.backend = virtfs::xenstore::ParseNumber(optarg, 0, virtfs::xenstore::kMaxDomid);
         if (!options.backend) {
           return Mistake(std::string("--backend-domid ") + optarg +
                          " is no domain id: write a number, or leave it out");

@@ -19,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "xen/io/virtfs.h"
 #include "xenstore/number.h"
+#include "xenstore/paths.h"
 
 namespace virtfs::frontend {
 namespace {
@@ -108,7 +109,7 @@ std::optional<Device::Found> Device::FindAmong(DeviceType type, std::vector<std:
     tags.push_back(*tag);
     const Result<std::string> backend = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND));
     const Result<std::string> id = store_->Read(absl::StrCat(dir, "/", XEN_VIRTFS_NODE_BACKEND_ID));
-    const std::optional<uint32_t> number = id.ok() ? xenstore::ParseNumber(*id, 0, 0x7fef) : std::nullopt;
+    const std::optional<uint32_t> number = id.ok() ? xenstore::ParseNumber(*id, 0, xenstore::kMaxDomid) : std::nullopt;
     // The state comes last: without it the toolstack has not finished.
     if (*tag != options_.tag || !backend.ok() || !number || !store_->Exists(dir + "/" XEN_VIRTFS_NODE_STATE)) continue;
     return Found{.type = type, .frontend_dir = dir, .backend_dir = *backend, .backend_id = *number};

@@ -17,7 +17,7 @@ inline constexpr char kRunDirectory[] = "/run/xen-virtfs";
 inline constexpr std::string_view kKeeperSocketPrefix = "keeper-", kKeeperSocketSuffix = ".sock";
 
 inline std::string KeeperSocket(const std::string& directory, uint32_t guest) {
-  return absl::StrCat(directory, "/keeper-", guest, ".sock");
+  return absl::StrCat(directory, "/", std::string(kKeeperSocketPrefix), guest, std::string(kKeeperSocketSuffix));
 }
 
 }  // namespace virtfs::options

@@ -13,10 +13,7 @@
 namespace virtfs::toolstack {
 namespace {
 
-using xenstore::DeviceType;
 using xenstore::State;
-
-constexpr std::string_view kNinepfsPrefix = "9pfs-";
 
 std::string ValueOf(xenstore::Store& store, const std::string& directory, const char* node) {
   Result<std::string> value = store.Read(absl::StrCat(directory, "/", node));
@@ -33,19 +30,6 @@ State StateOf(const std::string& text) {
   return static_cast<State>(xenstore::ParseNumber(text, 0, static_cast<uint32_t>(State::kClosed)).value_or(0));
 }
 
-// What a private directory of that name is of; nothing if it is of no share.
-std::optional<AttachedShare> Named(std::string_view name) {
-  AttachedShare share;
-  if (name.starts_with(kNinepfsPrefix)) {
-    share.type = DeviceType::kNinepfs;
-    name.remove_prefix(kNinepfsPrefix.size());
-  }
-  const std::optional<uint32_t> devid = xenstore::ParseNumber(name, 0, INT32_MAX);
-  if (!devid) return std::nullopt;
-  share.devid = *devid;
-  return share;
-}
-
 }  // namespace
 
 std::vector<AttachedShare> AttachedShares(xenstore::Store& store, uint32_t guest) {
@@ -54,20 +38,23 @@ std::vector<AttachedShare> AttachedShares(xenstore::Store& store, uint32_t guest
     const Result<std::vector<std::string>> names = store.List(xenstore::PrivateRoot(backend.id, guest));
     if (!names.ok()) continue;
     for (const std::string& name : *names) {
-      std::optional<AttachedShare> share = Named(name);
-      if (!share) continue;
-      const xenstore::SharePaths paths(backend.id, guest, share->type, share->devid);
-      share->backend = backend.id;
-      share->path = Printable(ValueOf(store, paths.private_dir, XEN_VIRTFS_NODE_PATH));
-      share->mark = ValueOf(store, paths.private_dir, kMarkNode);
-      share->error = Printable(ValueOf(store, paths.private_dir, XEN_VIRTFS_NODE_ERROR));
-      share->state = StateOf(ValueOf(store, paths.backend_dir, XEN_VIRTFS_NODE_STATE));
-      share->ready = share->state >= State::kInitWait && share->state <= State::kConnected &&
-                     store.Exists(absl::StrCat(paths.frontend_dir, "/" XEN_VIRTFS_NODE_STATE));
-      const size_t blank = share->mark.find(' ');
-      share->tag = Printable(blank != share->mark.npos ? share->mark.substr(blank + 1)
-                                                       : ValueOf(store, paths.frontend_dir, XEN_VIRTFS_NODE_TAG));
-      shares.push_back(*std::move(share));
+      const auto named = xenstore::ParseShareName(name);
+      if (!named) continue;
+      const xenstore::SharePaths paths(backend.id, guest, named->first, named->second);
+      AttachedShare share;
+      share.backend = backend.id;
+      share.type = named->first;
+      share.devid = named->second;
+      share.path = Printable(ValueOf(store, paths.private_dir, XEN_VIRTFS_NODE_PATH));
+      share.mark = ValueOf(store, paths.private_dir, kMarkNode);
+      share.error = Printable(ValueOf(store, paths.private_dir, XEN_VIRTFS_NODE_ERROR));
+      share.state = StateOf(ValueOf(store, paths.backend_dir, XEN_VIRTFS_NODE_STATE));
+      share.ready = share.state >= State::kInitWait && share.state <= State::kConnected &&
+                    store.Exists(absl::StrCat(paths.frontend_dir, "/" XEN_VIRTFS_NODE_STATE));
+      const size_t blank = share.mark.find(' ');
+      share.tag = Printable(blank != share.mark.npos ? share.mark.substr(blank + 1)
+                                                     : ValueOf(store, paths.frontend_dir, XEN_VIRTFS_NODE_TAG));
+      shares.push_back(std::move(share));
     }
   }
   std::sort(shares.begin(), shares.end(),

@@ -7,11 +7,11 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "xenstore/number.h"
+#include "xenstore/paths.h"
 
 namespace virtfs::toolstack {
 namespace {
 
-constexpr uint32_t kMaxDomid = 0x7fef;  // DOMID_FIRST_RESERVED - 1
 constexpr char kRoot[] = "/local/domain";
 
 // None: there is no such domain.
@@ -33,7 +33,7 @@ std::vector<Domain> AllDomains(xenstore::Store& store) {
   const Result<std::vector<std::string>> ids = store.List(kRoot);
   if (!ids.ok()) return domains;
   for (const std::string& text : *ids) {
-    const std::optional<uint32_t> id = xenstore::ParseNumber(text, 0, kMaxDomid);
+    const std::optional<uint32_t> id = xenstore::ParseNumber(text, 0, xenstore::kMaxDomid);
     if (!id) continue;
     // It may have gone meanwhile.
     if (std::optional<Domain> domain = Find(store, *id)) domains.push_back(*std::move(domain));
@@ -48,7 +48,8 @@ absl::StatusOr<Domain> DomainOf(xenstore::Store& store, uint32_t id) {
 }
 
 absl::StatusOr<Domain> FindDomain(xenstore::Store& store, std::string_view name_or_id) {
-  if (const std::optional<uint32_t> id = xenstore::ParseNumber(name_or_id, 0, kMaxDomid)) return DomainOf(store, *id);
+  if (const std::optional<uint32_t> id = xenstore::ParseNumber(name_or_id, 0, xenstore::kMaxDomid))
+    return DomainOf(store, *id);
   for (Domain& domain : AllDomains(store)) {
     if (!domain.name.empty() && domain.name == name_or_id) return std::move(domain);
   }
@@ -60,7 +61,7 @@ absl::StatusOr<uint32_t> OwnDomain(xenstore::Store& store) {
   const Result<std::string> text = store.Read("domid");
   if (!text.ok() && text.error() == Errno(ENOENT)) return 0;  // Not every toolstack writes it in domain 0.
   if (text.ok()) {
-    if (const std::optional<uint32_t> id = xenstore::ParseNumber(*text, 0, kMaxDomid)) return *id;
+    if (const std::optional<uint32_t> id = xenstore::ParseNumber(*text, 0, xenstore::kMaxDomid)) return *id;
   }
   return absl::UnavailableError("xenstore does not say which domain this is: cannot read the node domid");
 }

@@ -12,6 +12,7 @@
 #include "toolstack/attach.h"
 #include "toolstack/share_spec.h"
 #include "xenstore/number.h"
+#include "xenstore/paths.h"
 #include "xenstore/store.h"
 
 namespace {
@@ -72,10 +73,10 @@ int main(int argc, char** argv) {
     bool good = true;
     switch (flag) {
       case kDomid:
-        good = number(guest, 0x7fef);
+        good = number(guest, virtfs::xenstore::kMaxDomid);
         break;
       case kBackendDomid:
-        good = number(backend, 0x7fef);
+        good = number(backend, virtfs::xenstore::kMaxDomid);
         break;
       case kDetach:
         good = number(detach, INT32_MAX);

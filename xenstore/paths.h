@@ -2,11 +2,17 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "xenstore/number.h"
 
 namespace virtfs::xenstore {
+
+inline constexpr uint32_t kMaxDomid = 0x7fef;  // DOMID_FIRST_RESERVED - 1
 
 // xenbus states of either end, with the numbers of Xen's io/xenbus.h. Unknown: there is no node, or nonsense in it.
 enum class State : uint32_t {
@@ -43,13 +49,26 @@ inline std::string PrivateRoot(uint32_t backend, uint32_t guest) {
 // Of the PrivateRoot: who serves the guest, "<pid> <start time>" of a process in the backend domain.
 inline constexpr char kKeeperNode[] = "keeper";
 
+// What a share is called in the PrivateRoot: "5", "9pfs-5".
+inline constexpr std::string_view kNinepfsPrefix = "9pfs-";
+inline std::string ShareName(DeviceType type, uint32_t devid) {
+  return absl::StrCat(type == DeviceType::kVirtfs ? "" : std::string(kNinepfsPrefix), devid);
+}
+// The type and device id; none: whatever else is there is no share.
+inline std::optional<std::pair<DeviceType, uint32_t>> ParseShareName(std::string_view name) {
+  const bool is_9pfs = name.starts_with(kNinepfsPrefix);
+  if (is_9pfs) name.remove_prefix(kNinepfsPrefix.size());
+  const std::optional<uint32_t> devid = ParseNumber(name, 0, INT32_MAX);
+  if (!devid) return std::nullopt;
+  return std::pair(is_9pfs ? DeviceType::kNinepfs : DeviceType::kVirtfs, *devid);
+}
+
 // The three directories of one share; no trailing slash.
 struct SharePaths {
   SharePaths(uint32_t backend, uint32_t guest, DeviceType type, uint32_t devid)
       : backend_dir(absl::StrCat(BackendRoot(backend, guest, type), "/", devid)),
         frontend_dir(absl::StrCat("/local/domain/", guest, "/device/", NameOf(type), "/", devid)),
-        private_dir(absl::StrCat(PrivateRoot(backend, guest), "/", type == DeviceType::kVirtfs ? "" : "9pfs-", devid)) {
-  }
+        private_dir(absl::StrCat(PrivateRoot(backend, guest), "/", ShareName(type, devid))) {}
 
   std::string backend_dir;   // "B": the guest may read it
   std::string frontend_dir;  // "F": the guest owns it

@@ -21,6 +21,7 @@
 #include "backend/keeper/report.h"
 #include "backend/keeper/share.h"
 #include "backend/keeper/status_socket.h"
+#include "base/end_signals.h"
 #include "base/unique_fd.h"
 #include "xen/io/virtfs.h"
 #include "xenstore/number.h"
@@ -278,29 +279,19 @@ void Keeper::RemoveNodes() {
   const std::string others = RootOf(xenstore::DeviceType::kNinepfs);
   const Result<std::vector<std::string>> names = store_.List(others);
   for (const std::string& devid : names.ok() ? *names : std::vector<std::string>()) {
-    if (store_.Exists(absl::StrCat(own, "/9pfs-", devid))) (void)store_.Remove(absl::StrCat(others, "/", devid));
+    if (store_.Exists(absl::StrCat(own, "/", std::string(xenstore::kNinepfsPrefix), devid)))
+      (void)store_.Remove(absl::StrCat(others, "/", devid));
   }
   const Result<std::vector<std::string>> left = store_.List(others);
   if (left.ok() && left->empty()) (void)store_.Remove(others);
   (void)store_.Remove(own);
 }
 
-Result<UniqueFd> CatchSignals() {
-  signal(SIGPIPE, SIG_IGN);
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
-  if (sigprocmask(SIG_BLOCK, &signals, nullptr) != 0) return Errno::Last();
-  UniqueFd fd(signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
-  if (!fd.ok()) return Errno::Last();
-  return fd;
-}
-
 }  // namespace
 
 absl::Status RunKeeper(const KeeperOptions& options) {
   // Before libxenstore makes its thread.
-  Result<UniqueFd> signals = CatchSignals();
+  Result<UniqueFd> signals = CatchEndSignals();
   if (!signals.ok()) return absl::InternalError(absl::StrCat("cannot wait for signals: ", signals.error().message()));
   absl::StatusOr<std::unique_ptr<xenstore::Store>> opened = xenstore::Store::Open();
   if (!opened.ok()) return opened.status();

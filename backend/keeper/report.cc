@@ -13,8 +13,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
-// A tag has at most 31 bytes, but its node is the guest's to write.
-constexpr size_t kMaxTag = 64;
+// What an operator may write (docs/virtfs.md 11.3); but its node is the guest's to write.
+constexpr size_t kMaxTag = 255;
 
 uint64_t Read(const std::atomic<uint64_t>& number) { return number.load(std::memory_order_relaxed); }
 

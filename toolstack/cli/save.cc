@@ -3,6 +3,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -16,9 +17,9 @@ namespace virtfs::toolstack {
 namespace {
 
 // The tags of those that the guest cannot connect again.
-std::set<std::string> NinepfsTags(xenstore::Store& store, const Domain& guest, const Record& record) {
+std::set<std::string> NinepfsTags(const std::vector<AttachedShare>& attached, const Record& record) {
   std::set<std::string> tags;
-  for (const AttachedShare& share : AttachedShares(store, guest.id)) {
+  for (const AttachedShare& share : attached) {
     if (share.type == xenstore::DeviceType::kNinepfs) tags.insert(share.tag);
   }
   for (const RecordedShare& share : record.shares) {
@@ -29,9 +30,9 @@ std::set<std::string> NinepfsTags(xenstore::Store& store, const Domain& guest, c
 }
 
 // The tags of those that the guest uses now.
-std::set<std::string> UsedTags(xenstore::Store& store, const Domain& guest) {
+std::set<std::string> UsedTags(const std::vector<AttachedShare>& attached) {
   std::set<std::string> tags;
-  for (const AttachedShare& share : AttachedShares(store, guest.id)) {
+  for (const AttachedShare& share : attached) {
     using xenstore::State;
     if (share.state == State::kInitialised || share.state == State::kConnected || share.state == State::kClosing) {
       tags.insert(share.tag);
@@ -48,14 +49,15 @@ absl::Status Run(const Arguments& arguments) {
   // Nobody attaches anything meanwhile.
   const absl::StatusOr<GuestShares> shares = GuestShares::Open(**store, arguments.places, *guest);
   if (!shares.ok()) return shares.status();
-  const std::set<std::string> tags = NinepfsTags(**store, *guest, shares->record());
+  const std::vector<AttachedShare> attached = AttachedShares(**store, guest->id);
+  const std::set<std::string> tags = NinepfsTags(attached, shares->record());
   if (!tags.empty() && !arguments.Has("force")) {
     return absl::FailedPreconditionError(absl::StrCat(
         guest->name, " has shares over the stock 9pfs transport (", absl::StrJoin(tags, ", "),
         "), whose driver in Linux does not come back from a suspend, so that what uses them would hang: unmount and "
         "detach them first, or use --force"));
   }
-  const std::set<std::string> used = UsedTags(**store, *guest);
+  const std::set<std::string> used = UsedTags(attached);
   if (!used.empty() && !arguments.Has("force")) {
     return absl::FailedPreconditionError(absl::StrCat(
         guest->name, " uses ", absl::StrJoin(used, ", "),

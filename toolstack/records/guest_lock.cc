@@ -41,12 +41,8 @@ std::string HolderOf(int fd) {
 absl::StatusOr<GuestLock> GuestLock::Take(const std::string& directory, const std::string& uuid,
                                           milliseconds patience) {
   if (!IsUuid(uuid)) return absl::InvalidArgumentError(absl::StrCat(uuid, " is no UUID"));
-  return TakeFile(absl::StrCat(directory, "/", uuid, ".lock"), "the guest's shares are being changed", patience);
-}
-
-absl::StatusOr<GuestLock> GuestLock::TakeFile(const std::string& path, const std::string& busy, milliseconds patience) {
   const auto end = steady_clock::now() + patience;
-  const std::string directory = path.substr(0, path.rfind('/'));
+  const std::string path = absl::StrCat(directory, "/", uuid, ".lock");
   if (mkdir(directory.c_str(), 0755) != 0 && errno != EEXIST) return Failed("make", directory);
   // For root alone: whoever can open a file can lock it for ever.
   UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
@@ -54,7 +50,8 @@ absl::StatusOr<GuestLock> GuestLock::TakeFile(const std::string& path, const std
   for (milliseconds pause = kFirstPause; flock(fd.get(), LOCK_EX | LOCK_NB) != 0;) {
     if (errno != EWOULDBLOCK && errno != EINTR) return Failed("lock", path);
     const auto now = steady_clock::now();
-    if (now >= end) return absl::DeadlineExceededError(absl::StrCat(busy, HolderOf(fd.get())));
+    if (now >= end)
+      return absl::DeadlineExceededError(absl::StrCat("the guest's shares are being changed", HolderOf(fd.get())));
     std::this_thread::sleep_for(std::min<steady_clock::duration>(pause, end - now));
     pause = std::min(pause * 2, kLongestPause);
   }

@@ -18,10 +18,8 @@ namespace virtfs::toolstack {
 
 class RecordStore {
  public:
-  static constexpr char kDirectory[] = "/var/lib/xen-virtfs";
-
   // The directory is made by the first Save.
-  explicit RecordStore(std::string directory = kDirectory) : directory_(std::move(directory)) {}
+  explicit RecordStore(std::string directory) : directory_(std::move(directory)) {}
 
   // Nothing if there is none. One that is damaged is an error and stays as it is.
   absl::StatusOr<std::optional<Record>> Load(const std::string& uuid) const;

@@ -16,6 +16,7 @@
 #include "base/unique_fd.h"
 #include "options/keeper_socket.h"
 #include "xenstore/number.h"
+#include "xenstore/paths.h"
 
 namespace virtfs::toolstack {
 namespace {
@@ -26,8 +27,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kPatience{10};
 // Of a keeper with hundreds of shares.
 constexpr size_t kMaxAnswer = 256 << 20;
-
-constexpr uint32_t kMaxDomid = 0x7fef;  // DOMID_FIRST_RESERVED - 1
 
 bool WaitFor(int fd, int16_t events, Clock::time_point end) {
   pollfd ready{fd, events, 0};
@@ -97,7 +96,8 @@ std::vector<uint32_t> GuestsWithKeepers(const std::string& directory) {
     if (!name.starts_with(options::kKeeperSocketPrefix) || !name.ends_with(options::kKeeperSocketSuffix)) continue;
     name.remove_prefix(options::kKeeperSocketPrefix.size());
     name.remove_suffix(options::kKeeperSocketSuffix.size());
-    if (const std::optional<uint32_t> domid = xenstore::ParseNumber(name, 0, kMaxDomid)) guests.push_back(*domid);
+    if (const std::optional<uint32_t> domid = xenstore::ParseNumber(name, 0, xenstore::kMaxDomid))
+      guests.push_back(*domid);
   }
   std::sort(guests.begin(), guests.end());
   return guests;

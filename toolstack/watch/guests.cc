@@ -13,8 +13,8 @@
 #include "toolstack/attach.h"
 #include "toolstack/domain.h"
 #include "toolstack/records/guest_lock.h"
+#include "toolstack/watch/event_path.h"
 #include "toolstack/watch/log.h"
-#include "toolstack/watch/share_names.h"
 #include "xen/io/virtfs.h"
 
 namespace virtfs::toolstack {
@@ -142,7 +142,7 @@ void Guests::LookAtAllDomains() {
   const Result<std::vector<std::string>> names = store_.List(kDomains);
   if (!names.ok()) return;
   for (const std::string& name : *names) {
-    const std::optional<uint32_t> domid = xenstore::ParseNumber(name, 0, kMaxDomid);
+    const std::optional<uint32_t> domid = xenstore::ParseNumber(name, 0, xenstore::kMaxDomid);
     if (!domid || (*domid != 0 && !store_.IsDomainIntroduced(*domid))) continue;
     living.insert(*domid);
     if (domains_.try_emplace(*domid).second) {
@@ -177,11 +177,11 @@ void Guests::RemoveDead(uint32_t backend) {
   const Result<std::vector<std::string>> names = store_.List(RootsOf(backend).front());
   if (!names.ok()) return;
   for (const std::string& name : *names) {
-    const std::optional<uint32_t> guest = xenstore::ParseNumber(name, 0, kMaxDomid);
+    const std::optional<uint32_t> guest = xenstore::ParseNumber(name, 0, xenstore::kMaxDomid);
     if (!guest || domains_.contains(*guest)) continue;
     const Result<std::vector<std::string>> shares = store_.List(xenstore::PrivateRoot(backend, *guest));
     for (const std::string& share : shares.ok() ? *shares : std::vector<std::string>()) {
-      const auto key = ParseShareName(share);
+      const auto key = xenstore::ParseShareName(share);
       if (key) (void)RemoveNodes(store_, {.guest = *guest, .backend = backend}, key->first, key->second);
     }
   }
@@ -287,7 +287,7 @@ std::vector<FoundShare> Guests::FindShares(uint32_t domid) {
   for (const uint32_t backend : backends_) {
     const Result<std::vector<std::string>> names = store_.List(xenstore::PrivateRoot(backend, domid));
     for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
-      const auto share = ParseShareName(name);
+      const auto share = xenstore::ParseShareName(name);
       if (!share) continue;
       found.push_back(ReadShare(domid, {.backend = backend, .type = share->first, .devid = share->second}));
     }

@@ -16,8 +16,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/process_identity.h"
+#include "toolstack/watch/event_path.h"
 #include "toolstack/watch/log.h"
-#include "toolstack/watch/share_names.h"
 #include "xenstore/number.h"
 #include "xenstore/paths.h"
 
@@ -76,7 +76,7 @@ int Spawn(const std::vector<std::string>& command) {
   return error == 0 ? pid : -1;
 }
 
-bool IsShare(const std::string& name) { return ParseShareName(name).has_value(); }
+bool IsShare(const std::string& name) { return xenstore::ParseShareName(name).has_value(); }
 
 bool HasEnded(const UniqueFd& pidfd) {
   pollfd event{pidfd.get(), POLLIN, 0};
@@ -121,7 +121,7 @@ void Keepers::Step(Time now) {
   if (std::exchange(look_at_all_, false)) {
     const Result<std::vector<std::string>> names = store_.List(root_);
     for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
-      if (const std::optional<uint32_t> domid = xenstore::ParseNumber(name, 0, kMaxDomid)) guests_[*domid];
+      if (const std::optional<uint32_t> domid = xenstore::ParseNumber(name, 0, xenstore::kMaxDomid)) guests_[*domid];
     }
     for (auto& [domid, guest] : guests_) guest.due = true;
   }

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/end_signals.h"
 #include "base/unique_fd.h"
 #include "toolstack/domain.h"
 #include "toolstack/watch/guests.h"
@@ -37,17 +38,6 @@ constexpr char kRelease[] = "@releaseDomain";
 constexpr milliseconds kProbeTime{5000};
 // Read before anything is done about them, so that many at once cost little more than one.
 constexpr int kEventsAtOnce = 4096;
-
-// Before libxenstore makes its thread.
-absl::StatusOr<UniqueFd> CatchSignals() {
-  signal(SIGPIPE, SIG_IGN);
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, number);
-  UniqueFd fd(sigprocmask(SIG_BLOCK, &signals, nullptr) == 0 ? signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC) : -1);
-  if (!fd.ok()) return absl::InternalError(absl::StrCat("cannot wait for signals: ", strerror(errno)));
-  return fd;
-}
 
 class Service {
  public:
@@ -149,8 +139,9 @@ void Service::TellStatus() {
 }  // namespace
 
 absl::Status RunWatch(const WatchOptions& options) {
-  absl::StatusOr<UniqueFd> signals = CatchSignals();
-  if (!signals.ok()) return signals.status();
+  // Before libxenstore makes its thread.
+  Result<UniqueFd> signals = CatchEndSignals();
+  if (!signals.ok()) return absl::InternalError(absl::StrCat("cannot wait for signals: ", signals.error().message()));
   const absl::StatusOr<WatchLock> lock = WatchLock::Take(options.runtime);
   if (!lock.ok()) return lock.status();
   absl::StatusOr<std::unique_ptr<xenstore::Store>> store = xenstore::Store::Open();

@@ -10,9 +10,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "toolstack/watch/event_path.h"
 #include "toolstack/watch/guests.h"
 #include "toolstack/watch/notify.h"
-#include "toolstack/watch/share_names.h"
 #include "toolstack/watch/watch_lock.h"
 
 namespace virtfs::toolstack {
@@ -42,10 +42,10 @@ TEST(HowToKeepTest, AClockThatIsWrongCostsNoRecord) {
 }
 
 TEST(ShareNamesTest, WhatIsAShare) {
-  EXPECT_EQ(ParseShareName("0"), std::pair(DeviceType::kVirtfs, 0u));
-  EXPECT_EQ(ParseShareName("9pfs-12"), std::pair(DeviceType::kNinepfs, 12u));
+  EXPECT_EQ(xenstore::ParseShareName("0"), std::pair(DeviceType::kVirtfs, 0u));
+  EXPECT_EQ(xenstore::ParseShareName("9pfs-12"), std::pair(DeviceType::kNinepfs, 12u));
   for (const char* name : {"keeper", "", "9pfs-", "9pfs-x", "-1", "01", "2147483648", "9pfs--1"}) {
-    EXPECT_FALSE(ParseShareName(name)) << name;
+    EXPECT_FALSE(xenstore::ParseShareName(name)) << name;
   }
 }
 

@@ -26,15 +26,15 @@ case_ten_mistakes_are_one_sentence_each() {
   mkdir -p /outside /srv/ro
   mount -t tmpfs -o ro none /srv/ro
   xenstore-ls -f /local/domain >"$STATE/nodes.before"
-  bad_file "$(on_share docs),colour=red" colour
-  bad_file "tag=nowhere,path=/srv/nowhere,security_model=passthrough" /srv/nowhere
-  bad_file "tag=file,path=/srv/file,security_model=passthrough" directory
-  bad_file "$(on_share docs)', '$(on_share docs)" docs
+  bad_file "$(on_share docs),colour=red" "unknown option colour"
+  bad_file "tag=nowhere,path=/srv/nowhere,security_model=passthrough" "/srv/nowhere does not exist"
+  bad_file "tag=file,path=/srv/file,security_model=passthrough" "is not a directory"
+  bad_file "$(on_share docs)', '$(on_share docs)" "is the tag of"
   bad_file "$(on_share docs mapped)" mapped-xattr
   bad_file "tag=$(printf '%300s' '' | tr ' ' x),path=/srv/docs,security_model=passthrough" 255
   bad_file "tag=outside,path=/outside,security_model=passthrough" "allows what is in"
-  mistake nobody xl-virtfs attach nobody "$(on_share docs)"
-  bad_file "$(on_share docs),max-fids=many" max-fids
+  mistake "no domain nobody" xl-virtfs attach nobody "$(on_share docs)"
+  bad_file "$(on_share docs),max-fids=many" "max-fids=many"
   bad_file "$(on_share ro)" readonly
   umount /srv/ro
   rm /etc/xen/virtfs.conf

@@ -9,7 +9,7 @@ case_a_driver_domain_serves_another_guest() {
   unpause driver
   wait_booted driver
   in_guest driver "modprobe xen-gntdev; mkdir -p /srv/share; echo driver >/srv/share/name; ulimit -n 65536;
-    setsid xl-virtfs watch </dev/null >/tmp/watch.log 2>&1 & sleep 1; cat /tmp/watch.log"
+    setsid xl-virtfs watch </dev/null >/tmp/watch.log 2>&1 &"
   remember client
   configure client pvh 128 "$(shares tag=share,path=/srv/share,security_model=passthrough,backend=driver)"
   made client xl-virtfs create "$STATE/guest/client/cfg" || { in_guest driver "cat /tmp/watch.log"; fail create; }
