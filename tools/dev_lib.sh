@@ -8,6 +8,7 @@ fail() {
 
 BUILD_PACKAGES=(bazel-bootstrap g++ clang lld libclang-rt-14-dev python3 pkg-config libabsl-dev libgtest-dev libgmock-dev
   libbenchmark-dev libxen-dev libseccomp-dev libcap-ng-dev nlohmann-json3-dev)
+PACKAGING_PACKAGES=(dpkg-dev)
 LINT_PACKAGES=(clang-format clang-tidy npm)
 # Unpacked, never installed: xen-utils would put a hypervisor and a boot entry on this machine.
 TEST_PACKAGES=(xen-utils-4.17 xenstore-utils)
@@ -29,6 +30,8 @@ XFSTESTS_PACKAGES=(xfsprogs libinih1 liburcu8 libedit2 attr acl bc)
 XEN_TEST_PACKAGES=(xen-hypervisor-4.17-amd64 kmod qemu-system-data seabios qemu-system-xen libspice-server1 libusb-1.0-0
   libopus0 libgstreamer1.0-0 libgstreamer-plugins-base1.0-0 liborc-0.4-0 libudev1 libunwind8 libdw1 liblzma5 libbz2-1.0
   zlib1g xxhash)
+# What makes a fresh Debian root on a disk (tests/administration).
+ADMINISTRATION_PACKAGES=(debootstrap e2fsprogs dpkg-dev)
 
 # Installs those of the named packages that are not there yet.
 install_packages() {
@@ -65,3 +68,6 @@ need_xen_packages() {
   [ -n "$kernel" ] || fail "apt knows no linux-image-amd64: did 'apt-get update' run?"
   tools/fetch_debs.sh "${TEST_PACKAGES[@]}" "${XEN_TEST_PACKAGES[@]}" "$kernel"
 }
+
+# Bazel's targets of all programs that are installed somewhere.
+shipped_programs() { sed -n 's,^\(//[^ ]*\) .*,\1,p' packaging/*/files; }
