@@ -76,7 +76,7 @@ TEST(ReportTest, NonsenseFromAServerOrAGuestIsBounded) {
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
   const auto report = nlohmann::json::parse(text, nullptr, false);
   ASSERT_FALSE(report.is_discarded());
-  EXPECT_LE(report["shares"][0]["tag"].get<std::string>().size(), 64u);
+  EXPECT_LE(report["shares"][0]["tag"].get<std::string>().size(), 255u);
   EXPECT_EQ(report["shares"][0]["counters"]["operations"].size(), kOperations);
 }
 
