@@ -37,6 +37,9 @@ constexpr int kPacketsAtOnce = 64;
 
 // Of the private directory; this backend's own (docs/virtfs.md 11.3).
 constexpr char kIdentityNode[] = "/x-identity";
+// That the share was seen. Without it, it was removed and attached anew before we looked, even in between a look and
+// what was written for it: another share, which begins when this one is gone.
+constexpr char kSeenNode[] = "/x-seen";
 
 constexpr uint32_t kMaxDescriptors = 16384;
 constexpr uint32_t kReservedDescriptors = 256;
@@ -91,6 +94,10 @@ Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, xenstore:
       name_(absl::StrCat("domain ", guest, type == xenstore::DeviceType::kNinepfs ? " 9pfs" : "", " share ", devid)),
       shown_(ReadState(paths_.backend_dir, State::kUnknown)),
       frontend_seen_(shown_ > State::kInitWait) {
+  (void)store_.Transact([&]() -> Result<void> {
+    if (!HasBackendNodes()) return Errno(ENOENT);
+    return store_.Write(paths_.private_dir + kSeenNode, "1");
+  });
   switch (shown_) {
     case State::kUnknown:
     case State::kInitialising:
@@ -115,8 +122,7 @@ State Share::ReadState(const std::string& directory, State otherwise) {
 View Share::Look(Time now, const Circumstances& circumstances) {
   Listen(now);
   View view;
-  view.present =
-      !circumstances.guest_gone && store_.Exists(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
+  view.present = !circumstances.guest_gone && IsPresent();
   if (view.present) {
     const Result<std::string> online = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_ONLINE));
     view.online = !circumstances.stopping && online.ok() && *online == "1";
@@ -129,8 +135,6 @@ View Share::Look(Time now, const Circumstances& circumstances) {
       view.close_asked = true;
       shown_ = State::kClosing;
     }
-    // Removed and attached anew before we looked: another share, which begins when this one is gone.
-    if (state == State::kInitialising && shown_ != State::kInitialising) view.present = false;
   }
   view.server = server_;
   view.time_is_up = deadline_ && now >= *deadline_;
@@ -356,12 +360,12 @@ Result<void> Share::Hear(link::Packet packet) {
   }
 }
 
+bool Share::HasBackendNodes() { return store_.Exists(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND)); }
+
+bool Share::IsPresent() { return HasBackendNodes() && store_.Exists(paths_.private_dir + kSeenNode); }
+
 Result<void> Share::IfPresent(absl::FunctionRef<Result<void>()> write) {
-  return store_.Transact([&]() -> Result<void> {
-    const Result<std::string> there = store_.Read(absl::StrCat(paths_.backend_dir, "/" XEN_VIRTFS_NODE_FRONTEND));
-    if (!there.ok()) return there.error();
-    return write();
-  });
+  return store_.Transact([&]() -> Result<void> { return IsPresent() ? write() : Errno(ENOENT); });
 }
 
 void Share::Publish(State state, const Nodes& nodes) {

@@ -91,6 +91,9 @@ class Share {
   absl::Status StartServer();
   void Enter(Phase next, Time now);
 
+  bool HasBackendNodes();
+  // It is there, and no other in its place.
+  bool IsPresent();
   // Runs `write` as one transaction if the share is still there, else ENOENT: written into directories that the
   // toolstack has removed, a node would make them again.
   Result<void> IfPresent(absl::FunctionRef<Result<void>()> write);
