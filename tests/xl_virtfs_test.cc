@@ -138,6 +138,20 @@ TEST_F(ToolstackTest, AttachListDetachByNameAndWithARecord) {
   ExpectNoNodes(1);
 }
 
+// A guest that has p9=, too, was refused every share that did not say its devid.
+TEST_F(ToolstackTest, AnotherBackendsDeviceHasItsIdForItself) {
+  AddGuest(1, "web", kUuid);
+  ASSERT_TRUE(xen_->Write("/local/domain/1/device/9pfs/0/backend", "/local/domain/0/backend/9pfs/1/0"));
+  ASSERT_TRUE(xen_->Write("/local/domain/0/backend/9pfs/1/0/state", "4"));
+  auto keeper = StartKeeper(1);
+  EXPECT_THAT(Run({"attach", "web", Share("docs", "a", ",devid=0")}).output,
+              HasSubstr("devid=0: web has a share with"));
+  EXPECT_EQ(Run({"attach", "web", Share("docs", "a")}).output, "1\n");
+  EXPECT_EQ(Run({"detach", "web", "docs"}).status, 0);
+  EXPECT_EQ(xen_->Read("/local/domain/0/backend/9pfs/1/0/state"), "4");
+  keeper->Kill(SIGTERM);
+}
+
 TEST_F(ToolstackTest, CommandsAtTheSameTimeDoNotInterleave) {
   AddGuest(1, "web", kUuid);
   auto keeper = StartKeeper(1);

@@ -96,19 +96,6 @@ bool WaitFor(Store& store, const std::string& node, milliseconds patience,
   return met;
 }
 
-bool IsTaken(Store& store, Domains domains, uint32_t devid) {
-  return std::any_of(std::begin(xenstore::kDeviceTypes), std::end(xenstore::kDeviceTypes), [&](DeviceType type) {
-    const SharePaths paths(domains.backend, domains.guest, type, devid);
-    return store.Exists(paths.backend_dir) || store.Exists(paths.frontend_dir);
-  });
-}
-
-uint32_t FirstFreeDevid(Store& store, Domains domains) {
-  uint32_t devid = 0;
-  while (IsTaken(store, domains, devid)) ++devid;
-  return devid;
-}
-
 // A guest mounts by tag, and a tool in it need not know the type.
 bool HasTag(Store& store, Domains domains, DeviceType type, const std::string& tag) {
   const std::string devices = absl::StrCat("/local/domain/", domains.guest, "/device/", xenstore::NameOf(type));
@@ -193,6 +180,13 @@ absl::Status Closing(Store& store, Domains domains, const SharePaths& paths, uin
 
 }  // namespace
 
+bool IsTaken(Store& store, Domains domains, uint32_t devid) {
+  return std::any_of(std::begin(xenstore::kDeviceTypes), std::end(xenstore::kDeviceTypes), [&](DeviceType type) {
+    const SharePaths paths(domains.backend, domains.guest, type, devid);
+    return store.Exists(paths.backend_dir) || store.Exists(paths.frontend_dir);
+  });
+}
+
 DeviceType TypeOf(const ShareSpec& spec) {
   return spec.options.server.transport == options::Transport::kNinepfs ? DeviceType::kNinepfs : DeviceType::kVirtfs;
 }
@@ -234,7 +228,7 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
   uint32_t devid = spec.devid.value_or(0);
   Result<void> begun;
   do {
-    if (!spec.devid) devid = FirstFreeDevid(store, domains);
+    while (!spec.devid && IsTaken(store, domains, devid)) ++devid;
     begun = WriteBackend(store, domains, devid, spec);
     // Somebody else may attach at the same time and take what was free.
   } while (!spec.devid && !begun.ok() && begun.error() == Errno(EEXIST));

@@ -21,8 +21,10 @@ struct Domains {
   uint32_t backend = 0;
 };
 
-// No two shares of a guest have the same devid, whatever their types.
-//
+// No two shares of a guest have the same devid, whatever their types. This one may be another backend's, too, as QEMU's
+// 9pfs.
+bool IsTaken(xenstore::Store& store, Domains domains, uint32_t devid);
+
 // Returns the share's devid once the backend has it ready and the guest has been told of it.
 absl::StatusOr<uint32_t> WriteShare(xenstore::Store& store, Domains domains, const ShareSpec& spec,
                                     std::chrono::milliseconds patience);

@@ -86,9 +86,12 @@ absl::StatusOr<uint32_t> GuestShares::Attach(std::string_view text, const ShareS
     if (!own.ok()) return own.status();
     backend = absl::StrCat(*own);
   }
+  const absl::StatusOr<Domain> serving = FindDomain(store_, backend);
+  if (!serving.ok()) return serving.status();
   const std::vector<AttachedShare> attached = AttachedShares(store_, guest_.id);
   const auto taken = [&](uint32_t devid) {
-    return std::any_of(attached.begin(), attached.end(), [&](const auto& share) { return share.devid == devid; });
+    return IsTaken(store_, {.guest = guest_.id, .backend = serving->id}, devid) ||
+           std::any_of(attached.begin(), attached.end(), [&](const auto& share) { return share.devid == devid; });
   };
   const bool same_tag =
       std::any_of(record_.shares.begin(), record_.shares.end(), [&](const auto& s) { return TagOf(s) == spec.tag; }) ||
@@ -117,7 +120,7 @@ absl::StatusOr<uint32_t> GuestShares::Attach(std::string_view text, const ShareS
 absl::Status GuestShares::Restore(const RecordedShare& share, milliseconds patience) {
   if (const std::optional<AttachedShare> attached = Attached(share.devid)) {
     if (attached->ready) return absl::OkStatus();
-    // The watch has begun with it, and waits for nobody; or somebody was killed. Nobody else has it now.
+    // The watch has begun with it, or somebody was killed. Nobody else has it now.
     absl::Status removed = RemoveShare(store_, {.guest = guest_.id, .backend = attached->backend}, share.devid,
                                        milliseconds(0), /*force=*/true);
     if (!removed.ok()) return removed;
