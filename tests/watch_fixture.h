@@ -52,9 +52,10 @@ class WatchTest : public testing::Test {
   }
 
   std::shared_ptr<Process> SpawnWatch(uint32_t domid = 0, const std::string& runtime = "/run") {
-    return xen_->Spawn({Program("toolstack/cli/xl-virtfs"), "watch", "--records", directory_ + "/records", "--run",
-                        directory_ + runtime, "--keeper", Program("backend/xen-virtfsd")},
-                       domid, {"XEN_VIRTFS_RUN=" + directory_ + runtime});
+    return xen_->Spawn(
+        {Program("toolstack/cli/xl-virtfs"), "watch", "--conf", directory_ + "/virtfs.conf", "--records",
+         directory_ + "/records", "--run", directory_ + runtime, "--keeper", Program("backend/xen-virtfsd")},
+        domid, {"XEN_VIRTFS_RUN=" + directory_ + runtime});
   }
   std::shared_ptr<Process> StartWatch(uint32_t domid = 0, const std::string& runtime = "/run") {
     auto watch = SpawnWatch(domid, runtime);

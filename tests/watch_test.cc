@@ -60,6 +60,30 @@ TEST_F(WatchTest, TheRecordIsWhatAGuestHas) {
             "");
 }
 
+// The watch once attached whatever a record had, though an administrator had forbidden it since.
+TEST_F(WatchTest, WhatVirtfsConfForbidsIsNotAttachedAgain) {
+  auto watch = StartWatch();
+  Create(1, Uuid(1));
+  Save(Uuid(1), {0});
+  ExpectShares(1, {0});
+  std::ofstream(directory_ + "/virtfs.conf") << "roots = ['/usr']\n";
+  // What is attached stays.
+  Save(Uuid(1), {0, 1});
+  EXPECT_TRUE(watch->WaitForOutput("domain 1: share 1 of its record is not attached: path="));
+  EXPECT_EQ(WrongWith(1, {0}), "");
+  ASSERT_TRUE(xen_->Destroy(1));
+  ExpectNothing(1);
+  Create(2, Uuid(1));
+  EXPECT_TRUE(watch->WaitForOutput("domain 2: share 1 of its record is not attached: path="));
+  EXPECT_EQ(List(Backend(2, "")), std::set<std::string>());
+  // A mistake in the file allows nothing either.
+  std::ofstream(directory_ + "/virtfs.conf") << "root = ['/']\n";
+  EXPECT_TRUE(watch->WaitForOutput("unknown key"));
+  EXPECT_EQ(List(Backend(2, "")), std::set<std::string>());
+  std::ofstream(directory_ + "/virtfs.conf") << "roots = ['" << directory_ << "']\n";
+  ExpectShares(2, {0, 1});
+}
+
 // What a command leaves that is killed: at each point where it may be.
 TEST_F(WatchTest, WhatWasLeftHalfDoneIsFinishedOrRemoved) {
   auto watch = StartWatch();

@@ -8,6 +8,7 @@ namespace {
 
 absl::Status Run(const Arguments& arguments) {
   WatchOptions options;
+  options.config = arguments.places.config;
   options.records = arguments.places.records;
   options.runtime = arguments.places.runtime;
   options.toolstack = arguments.Has("toolstack");

@@ -180,6 +180,15 @@ TEST_F(ConfigTest, DirectoriesAndRoots) {
   EXPECT_THAT(DirectoryMistake(directory_ + "/none"), HasSubstr("does not exist: create it"));
   EXPECT_THAT(DirectoryMistake(File("file", "")), HasSubstr("is not a directory"));
   EXPECT_THAT(DirectoryMistake("/proc/self/cwd"), HasSubstr("leads through a link of /proc"));
+  // Roots alone: whether it is there is for the keeper to say.
+  const auto allowed = [&](const std::string& name) {
+    ShareSpec spec;
+    spec.options.path = directory_ + name;
+    return CheckRoots(spec, *host).ok();
+  };
+  EXPECT_TRUE(allowed("/root/share"));
+  EXPECT_FALSE(allowed("/rooted"));
+  EXPECT_TRUE(allowed("/none"));
   HostConfig all;
   all.roots = {"/"};
   EXPECT_EQ(DirectoryMistake(directory_, all), "");

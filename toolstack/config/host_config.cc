@@ -106,6 +106,25 @@ void ReadDefaults(ConfigFile& file, HostConfig& host, std::vector<Mistake>& mist
   }
 }
 
+// As the keeper opens it.
+UniqueFd OpenDirectory(const std::string& path) {
+  open_how how{};
+  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_MAGICLINKS;
+  return UniqueFd(static_cast<int>(syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how))));
+}
+
+// `directory`: what `path` leads to.
+absl::Status CheckRoots(const UniqueFd& directory, const std::string& path, const HostConfig& host) {
+  const std::string name = NameOf(directory.get());
+  if (host.roots.empty() ||
+      std::any_of(host.roots.begin(), host.roots.end(), [&](const auto& root) { return IsBeneath(name, root); })) {
+    return absl::OkStatus();
+  }
+  return Wrong(path, absl::StrCat(name == path ? "" : absl::StrCat("(which is ", name, ") "), "may not be shared: ",
+                                  host.path, " allows what is in ", absl::StrJoin(host.roots, ", ")));
+}
+
 }  // namespace
 
 absl::StatusOr<HostConfig> ReadHostConfig(const std::string& path) {
@@ -140,11 +159,7 @@ std::string WithDefaults(std::string_view share, const HostConfig& host) {
 
 absl::Status CheckDirectory(const ShareSpec& spec, const HostConfig& host) {
   const std::string& path = spec.options.path;
-  // As the keeper opens it.
-  open_how how{};
-  how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-  how.resolve = RESOLVE_NO_MAGICLINKS;
-  const UniqueFd directory(static_cast<int>(syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof(how))));
+  const UniqueFd directory = OpenDirectory(path);
   if (!directory.ok()) {
     switch (errno) {
       case ENOENT:
@@ -157,17 +172,17 @@ absl::Status CheckDirectory(const ShareSpec& spec, const HostConfig& host) {
         return Wrong(path, absl::StrCat("cannot be opened: ", strerror(errno)));
     }
   }
-  const std::string name = NameOf(directory.get());
-  if (!host.roots.empty() &&
-      std::none_of(host.roots.begin(), host.roots.end(), [&](const auto& root) { return IsBeneath(name, root); })) {
-    return Wrong(path, absl::StrCat(name == path ? "" : absl::StrCat("(which is ", name, ") "), "may not be shared: ",
-                                    host.path, " allows what is in ", absl::StrJoin(host.roots, ", ")));
-  }
+  if (absl::Status allowed = CheckRoots(directory, path, host); !allowed.ok()) return allowed;
   struct statvfs mount {};
   if (!spec.options.server.readonly && fstatvfs(directory.get(), &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0) {
     return Wrong(path, "is on a read-only mount: write readonly=1, or mount it so that it can be written");
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckRoots(const ShareSpec& spec, const HostConfig& host) {
+  const UniqueFd directory = OpenDirectory(spec.options.path);
+  return directory.ok() ? CheckRoots(directory, spec.options.path, host) : absl::OkStatus();
 }
 
 }  // namespace virtfs::toolstack

@@ -35,4 +35,7 @@ std::string WithDefaults(std::string_view share, const HostConfig& host);
 // directory, lies in an allowed root, and can be written unless the share is read-only.
 absl::Status CheckDirectory(const ShareSpec& spec, const HostConfig& host);
 
+// Of that only whether it lies in an allowed root; one that cannot be opened does.
+absl::Status CheckRoots(const ShareSpec& spec, const HostConfig& host);
+
 }  // namespace virtfs::toolstack

@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "toolstack/attach.h"
+#include "toolstack/config/host_config.h"
 #include "toolstack/domain.h"
 #include "toolstack/records/guest_lock.h"
 #include "toolstack/watch/event_path.h"
@@ -234,6 +235,7 @@ absl::StatusOr<Guests::Plan> Guests::MakePlan(uint32_t domid, Domain& domain, Ti
   Plan plan;
   if (*record) plan.wanted = WantedBy(**record, plan.trouble);
   plan.found = FindShares(domid);
+  LeaveOutForbidden(plan);
   std::map<ShareKey, Time> unwanted;
   for (FoundShare& share : plan.found) {
     if (!IsUnwanted(domain.uuid, plan.wanted, share)) continue;
@@ -256,6 +258,27 @@ absl::StatusOr<Guests::Plan> Guests::MakePlan(uint32_t domid, Domain& domain, Ti
     }
   }
   return plan;
+}
+
+// A share is attached only where virtfs.conf allows it now, whatever that allowed when it was recorded. One that is
+// attached stays.
+void Guests::LeaveOutForbidden(Plan& plan) {
+  const auto is_missing = [&](const WantedShare& share) {
+    return share.backend == options_.own && std::none_of(plan.found.begin(), plan.found.end(), [&](const auto& found) {
+             return found.key.backend == share.backend && found.key.devid == share.spec.devid;
+           });
+  };
+  if (std::none_of(plan.wanted.shares.begin(), plan.wanted.shares.end(), is_missing)) return;
+  const absl::StatusOr<HostConfig> host = ReadHostConfig(options_.config);
+  std::erase_if(plan.wanted.shares, [&](const WantedShare& share) {
+    if (!is_missing(share)) return false;
+    const absl::Status allowed = host.ok() ? CheckRoots(share.spec, *host) : host.status();
+    if (allowed.ok()) return false;
+    plan.wanted.unclear.insert(*share.spec.devid);
+    plan.trouble =
+        absl::StrCat("share ", *share.spec.devid, " of its record is not attached: ", std::string(allowed.message()));
+    return true;
+  });
 }
 
 absl::StatusOr<uint32_t> Guests::BackendOf(const RecordedShare& share) {

@@ -34,7 +34,8 @@ class Guests {
   using Time = Clock::time_point;
 
   struct Options {
-    uint32_t own = 0;  // the domain that we are in; what dead guests have there is their keepers' to remove
+    uint32_t own = 0;    // the domain that we are in; what dead guests have there is their keepers' to remove
+    std::string config;  // the host's, with the roots in which shares may be
     std::string records;
     std::string runtime;
   };
@@ -83,6 +84,7 @@ class Guests {
   };
   absl::StatusOr<Plan> MakePlan(uint32_t domid, Domain& domain, Time now);
   absl::StatusOr<uint32_t> BackendOf(const RecordedShare& share);
+  void LeaveOutForbidden(Plan& plan);
   Wanted WantedBy(const Record& record, std::string& trouble);
   std::vector<FoundShare> FindShares(uint32_t domid);
   FoundShare ReadShare(uint32_t domid, const ShareKey& key);

@@ -155,7 +155,9 @@ absl::Status RunWatch(const WatchOptions& options) {
   Keepers keepers(**store, {.own = *own, .may_ask = has_toolstack, .command = std::move(command)});
   Service service(**store, *std::move(signals), std::move(keepers));
   std::optional<Guests::Options> toolstack;
-  if (has_toolstack) toolstack = {.own = *own, .records = options.records, .runtime = options.runtime};
+  if (has_toolstack) {
+    toolstack = {.own = *own, .config = options.config, .records = options.records, .runtime = options.runtime};
+  }
   if (absl::Status started = service.Start(std::move(toolstack)); !started.ok()) return started;
   return service.Run();
 }

@@ -16,7 +16,7 @@
 namespace virtfs::toolstack {
 
 struct WatchOptions {
-  std::string records, runtime;  // directories: toolstack/config/places.h
+  std::string config, records, runtime;  // a file and directories: toolstack/config/places.h
   // A keeper's program, looked for in PATH if there is no slash in it, and arguments before --run and --domid.
   std::vector<std::string> keeper = {"xen-virtfsd"};
   // Also what only the domain with the toolstack does (guests.h); domain 0 does it anyway.
