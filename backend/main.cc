@@ -1,6 +1,7 @@
 // xen-virtfsd: serves directories to one Xen guest. The keeper by default; a server when the keeper starts it again.
 
 #include <getopt.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -111,6 +112,8 @@ int Run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc >= 2 && strcmp(argv[1], virtfs::backend::kServerFlag) == 0) {
+    // By which it was started it would be "exe" in ps and in systemd's log.
+    prctl(PR_SET_NAME, "xen-virtfsd");
     return virtfs::backend::RunServer(virtfs::UniqueFd(virtfs::backend::kServerLinkFd));
   }
   return Run(argc, argv);

@@ -10,6 +10,7 @@
 #include <cinttypes>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
@@ -121,6 +122,10 @@ TEST_F(StatusTest, CountersAreExact) {
   EXPECT_EQ(share.error, "");
   ASSERT_TRUE(share.pid);
   EXPECT_EQ(std::vector<int>{static_cast<int>(*share.pid)}, ChildrenOf(keeper_->pid()));
+  // As ps and systemd show it; it was "exe".
+  std::string name;
+  std::getline(std::ifstream("/proc/" + std::to_string(*share.pid) + "/comm"), name);
+  EXPECT_EQ(name, "xen-virtfsd");
   ASSERT_TRUE(share.connected_since);
   EXPECT_LE(*share.connected_since, time(nullptr));
   EXPECT_GT(*share.connected_since, time(nullptr) - 3600);

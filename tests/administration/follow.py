@@ -15,7 +15,7 @@ import document
 
 GUEST = "web"
 GUEST_FILE = f"/etc/xen/{GUEST}.cfg"
-STEP_TIME = 300  # seconds
+STEP_TIME = 600  # seconds
 LONGEST_LINE = 4095  # that a terminal takes
 CONSOLE = open("/dev/hvc0", "wb", buffering=0)
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",

@@ -101,7 +101,7 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--junit")
     parser.add_argument("--document", default=f"{TREE}/docs/administration.md")
-    parser.add_argument("--timeout", type=int, default=2400)
+    parser.add_argument("--timeout", type=int, default=3600)
     options = parser.parse_args()
     os.makedirs(options.work, exist_ok=True)
     with open(options.document, encoding="utf-8") as text:
