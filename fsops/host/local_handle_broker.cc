@@ -21,6 +21,14 @@ union HandleBuffer {
 
 }  // namespace
 
+Result<FileHandle> HandleOf(int fd) {
+  HandleBuffer buffer;
+  int mount = 0;
+  if (name_to_handle_at(fd, "", &buffer.handle, &mount, AT_EMPTY_PATH) != 0) return Errno::Last();
+  return FileHandle{.type = buffer.handle.handle_type,
+                    .bytes = {buffer.handle.f_handle, buffer.handle.f_handle + buffer.handle.handle_bytes}};
+}
+
 LocalHandleBroker::LocalHandleBroker(int root, size_t max_tokens) : max_tokens_(max_tokens) {
   HandleBuffer buffer;
   int mount = 0;
@@ -90,6 +98,24 @@ Result<UniqueFd> LocalHandleBroker::Reopen(HandleToken token) {
 void LocalHandleBroker::Drop(HandleToken token) {
   const std::lock_guard lock(mutex_);
   handles_.Erase(token);
+}
+
+FileHandle LocalHandleBroker::Show(HandleToken token) const {
+  const std::lock_guard lock(mutex_);
+  const std::optional<HandleStore::Found> found = handles_.Find(token);
+  if (!found || mounts_.empty() || found->kind.mount_fd != mounts_.front().directory.get()) return {};
+  return {.type = found->kind.type, .bytes = {found->handle.begin(), found->handle.end()}};
+}
+
+Result<HandleToken> LocalHandleBroker::Adopt(const FileHandle& handle) {
+  if (handle.bytes.empty() || handle.bytes.size() > MAX_HANDLE_SZ) return Errno(ESTALE);
+  const std::lock_guard lock(mutex_);
+  if (mounts_.empty()) return Errno(EOPNOTSUPP);
+  if (handles_.size() >= max_tokens_) return Errno(ENOSPC);
+  const HandleKind kind = {
+      .mount_fd = mounts_.front().directory.get(), .type = handle.type, .bytes = handle.bytes.size()};
+  const std::optional<HandleToken> token = handles_.Add(kind, handle.bytes);
+  return token ? Result<HandleToken>(*token) : Errno(ENOSPC);
 }
 
 size_t LocalHandleBroker::kept() const {

@@ -19,6 +19,18 @@
 
 namespace virtfs::host {
 
+// A handle by value. It names a file of its file system as long as that exists, also for another process, and for one
+// of another day.
+struct FileHandle {
+  int type = 0;                // file_handle::handle_type
+  std::vector<uint8_t> bytes;  // none: of no file
+
+  friend bool operator==(const FileHandle&, const FileHandle&) = default;
+};
+
+// Of the file that `fd` refers to, O_PATH is enough.
+Result<FileHandle> HandleOf(int fd);
+
 class LocalHandleBroker : public HandleBroker {
  public:
   // `root`: a directory of the export (O_PATH is enough), only borrowed; its mount is the first that is known.
@@ -28,6 +40,13 @@ class LocalHandleBroker : public HandleBroker {
   Result<HandleToken> Keep(int fd) override;
   Result<UniqueFd> Reopen(HandleToken token) override;
   void Drop(HandleToken token) override;
+
+  // For a broker of another process: the handle behind a token; of no file if the file is not on the root's own mount,
+  // or nobody knows the token.
+  FileHandle Show(HandleToken token) const;
+  // As Keep, of a file on the root's mount, whose file system must be the one that the handle is of. Whoever may write
+  // `handle` chooses any file of it. ESTALE: it is of no file.
+  Result<HandleToken> Adopt(const FileHandle& handle);
 
   size_t kept() const;
 
@@ -44,7 +63,7 @@ class LocalHandleBroker : public HandleBroker {
   const size_t max_tokens_;
   mutable std::mutex mutex_;
   std::vector<Mount> mounts_;  // never shrinks: a HandleKind's mount_fd stays open
-  HandleStore handles_;
+  mutable HandleStore handles_;
 };
 
 }  // namespace virtfs::host

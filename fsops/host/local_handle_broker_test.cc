@@ -44,6 +44,25 @@ TEST_P(LocalHandleBrokerTest, TokensAreKeptUntilDropped) {
   EXPECT_EQ(stat.st_ino, StatOf(path("f")).st_ino);
 }
 
+// A session that waits in a file for its guest.
+TEST_P(LocalHandleBrokerTest, AHandleOfOneBrokerIsGoodForAnother) {
+  Write(path("f"), "text");
+  const UniqueFd root = OpenDirectory(path());
+  LocalHandleBroker first(root.get()), second(root.get(), 1);
+  const UniqueFd f(open(path("f").c_str(), O_PATH));
+  const FileHandle handle = first.Show(*first.Keep(f.get()));
+  EXPECT_EQ(handle, *HandleOf(f.get()));
+  const UniqueFd again = *second.Reopen(*second.Adopt(handle));
+  struct stat stat;
+  ASSERT_EQ(fstat(again.get(), &stat), 0);
+  EXPECT_EQ(stat.st_ino, StatOf(path("f")).st_ino);
+  EXPECT_EQ(ErrorOf(second.Adopt(handle)), ENOSPC);
+  // A server may say any token.
+  EXPECT_EQ(first.Show(HandleToken{12345}), FileHandle());
+  EXPECT_EQ(ErrorOf(first.Adopt(FileHandle())), ESTALE);
+  EXPECT_EQ(ErrorOf(first.Adopt({.type = handle.type, .bytes = std::vector<uint8_t>(MAX_HANDLE_SZ + 1)})), ESTALE);
+}
+
 TEST_P(LocalHandleBrokerTest, WhatAHostileServerMaySend) {
   int sockets[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);

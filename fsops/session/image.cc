@@ -8,7 +8,7 @@ namespace virtfs::session {
 namespace {
 
 constexpr std::string_view kMagic = "vfs9Limg";
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr size_t kSizeOffset = kMagic.size() + sizeof kVersion;
 
 class Writer {
@@ -173,8 +173,6 @@ std::vector<uint8_t> Serialize(const Image& image) {
     writer.Number(entry.prefix);
     writer.Number(entry.index);
   }
-  writer.Number(static_cast<uint32_t>(image.tokens.size()));
-  for (const host::HandleToken token : image.tokens) writer.Number(static_cast<uint64_t>(token));
   writer.Number(static_cast<uint32_t>(image.fids.size()));
   for (const Image::FidEntry& fid : image.fids) {
     writer.Number(fid.fid);
@@ -207,7 +205,6 @@ Result<Image> Parse(std::span<const uint8_t> bytes) {
     entry.index = reader.Number<uint16_t>();
     image.qid_paths.push_back(entry);
   }
-  for (uint32_t i = reader.Count(8); i > 0; --i) image.tokens.push_back(host::HandleToken{reader.Number<uint64_t>()});
   for (uint32_t i = reader.Count(19); i > 0; --i) {
     Image::FidEntry fid;
     fid.fid = reader.Number<p9::Fid>();

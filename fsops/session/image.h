@@ -3,14 +3,14 @@
 //     "vfs9Limg" version[4] size[4]                    size: of the whole image
 //     msize[4]                                         0: no version agreed on
 //     count[4] count*(dev[8] prefix[2] index[2])       QidPaths
-//     count[4] count*(token[8])                        files; number 0 is the root and has no token, so these are 1...
 //     count[4] count*(fid[4] uid[4] file[4] dir[4] name[s] role[1] ...)
 //         role 0: not open; 1: flags[4]; 2: bytes[d]; 3: name[s] size[4] mode[1] bytes[d]
 //     count[4] count*(file[4] count[4] count*(fid[4] type[1] first[8] last[8] proc_id[4] client_id[s]))
 //
 // All little-endian, [s] as in 9P, [d] a size of 4 bytes and as many. `file`, and `dir` with `name`, are numbers of
-// files; kNoFile: none. `flags` are what the client gave, without what would truncate or create. Roles 2 and 3 are
-// attributes that are being read and written (Txattrwalk, Txattrcreate). The last part are locked ranges.
+// files: 0 is the root, the others have their tokens, which stand beside the bytes; kNoFile: none. `flags` are what the
+// client gave, without what would truncate or create. Roles 2 and 3 are attributes that are being read and written
+// (Txattrwalk, Txattrcreate). The last part are locked ranges.
 //
 // Trust: an image comes from another process that has read a guest's bytes. Parse checks its form, Operations::Restore
 // what it says; what its tokens are good for is the broker's to check.
@@ -64,10 +64,10 @@ struct Image {
 
   uint32_t msize = 0;
   std::vector<QidPaths::Entry> qid_paths;
-  std::vector<host::HandleToken> tokens;  // Of file 1, 2 ...
   std::vector<FidEntry> fids;
   std::vector<Locked> locked;
-  // Beside the bytes: the descriptors that hold those locks, as many, or none at all.
+  // Beside the bytes: the tokens of file 1, 2 ...; the descriptors that hold those locks, as many, or none at all.
+  std::vector<host::HandleToken> tokens;
   std::vector<std::shared_ptr<const UniqueFd>> lock_files;
 };
 

@@ -90,6 +90,14 @@ std::vector<Call*> InFlight::Finish(Call& call) {
   return ready;
 }
 
+void InFlight::GiveUp() {
+  std::lock_guard lock(mutex_);
+  buckets_ = {};
+  count_ = 0;
+  alone_ = nullptr;
+  held_.clear();
+}
+
 bool InFlight::Idle() {
   std::lock_guard lock(mutex_);
   return count_ == 0 && held_.empty();

@@ -50,6 +50,9 @@ class InFlight {
   // `call` has been answered, or will not be served after all (not while it waits). Returns those that waited for that.
   std::vector<Call*> Finish(Call& call);
 
+  // None of the calls that there are will be served or finished, or is there any more.
+  void GiveUp();
+
   bool Idle();
 
  private:

@@ -178,7 +178,8 @@ Result<SessionImage> Session::State::Export() {
   session::Image image;
   image.msize = msize_;
   if (Result<void> saved = operations_.Save(image); !saved.ok()) return saved.error();
-  return SessionImage{.bytes = session::Serialize(image), .lock_files = std::move(image.lock_files)};
+  return SessionImage{
+      .bytes = session::Serialize(image), .tokens = std::move(image.tokens), .lock_files = std::move(image.lock_files)};
 }
 
 Result<void> Session::State::Import(const SessionImage& bytes) {
@@ -186,6 +187,7 @@ Result<void> Session::State::Import(const SessionImage& bytes) {
   Result<session::Image> image = session::Parse(bytes.bytes);
   if (!image.ok()) return image.error();
   if (!bytes.lock_files.empty() && bytes.lock_files.size() != image->locked.size()) return Errno(EINVAL);
+  image->tokens = bytes.tokens;
   image->lock_files = bytes.lock_files;
   const bool usable_msize = image->msize == 0 || image->msize >= p9::kMinMsize;
   if (!usable_msize || image->msize > options_.max_msize) return Errno(EINVAL);
@@ -202,6 +204,7 @@ Outcome Session::Serve(Call& call) { return state_->Serve(call); }
 Outcome Session::Refuse(Call& call, Errno error) { return state_->Refuse(call, error); }
 bool Session::Cancelled(const Call& call) { return state_->Cancelled(call); }
 std::vector<Call*> Session::Finish(Call& call) { return state_->in_flight().Finish(call); }
+void Session::GiveUp() { state_->in_flight().GiveUp(); }
 Result<SessionImage> Session::Export() { return state_->Export(); }
 Result<void> Session::Import(const SessionImage& image) { return state_->Import(image); }
 

@@ -32,6 +32,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "fsops/host/handle_broker.h"
 #include "fsops/session/call.h"
 #include "fsops/session/options.h"
 
@@ -46,11 +47,13 @@ enum class Outcome { kAnswered, kBlocked, kWaiting };
 // A session as a value, for another Session to go on with: fids, their identities and open flags, attributes half read
 // or written, locks, msize.
 //
-// The bytes are versioned and checked on Import; they name files by tokens of the handle broker, so they mean something
-// only to an Export over the same broker. The tokens belong to the image: whoever has it either imports it (once) or
-// drops them.
+// The bytes are versioned and checked on Import; they name files by number.
 struct SessionImage {
   std::vector<uint8_t> bytes;
+  // Of file 1, 2 ...: of the Export's handle broker; for an Export over another one, that one's, of the same files, and
+  // for a file that it does not have any token that it does not know. They belong to the image: whoever has it either
+  // imports it (once) or drops them.
+  std::vector<host::HandleToken> tokens;
   // One for each file of which bytes are locked, in the order of `bytes`: while it is open the locks are in force, so
   // nobody can take them between two sessions. Descriptors cannot go everywhere (to another host, into a file): where
   // none are given, Import locks anew.
@@ -82,6 +85,10 @@ class Session {
 
   // The reply to `call` can be seen by the client. Returns the calls that waited for that, which are to be Served now.
   [[nodiscard]] std::vector<Call*> Finish(Call& call);
+
+  // Calls that are not answered yet never will be: their transport has gone, and they perhaps with it. While no other
+  // method runs.
+  void GiveUp();
 
   // The session's state. Only while no call is in flight (EBUSY). This session must live until the image has been
   // imported: files that are open but have no name any more exist only as long as someone holds them.

@@ -6,7 +6,8 @@
 //
 // Properties: every call is answered exactly once, by its own reply type or an Rlerror with an errno, within its
 // capacity and msize; nothing beside the export is read or changed; after a Tversion no Inode, descriptor, handle or
-// lock is left but the root's; what a session exports another can import; no sanitizer complains.
+// lock is left but the root's; what a session exports another can import, and what is made of that by changing bytes
+// does no harm; no sanitizer complains.
 
 #include <dirent.h>
 
@@ -81,7 +82,11 @@ class Run {
           break;
         case 14:
           Drain();
-          HandOver();
+          if ((control & 8) != 0) {
+            ImportChanged();
+          } else {
+            HandOver();
+          }
           break;
         default:
           Request(control);
@@ -187,6 +192,20 @@ class Run {
     auto next = std::make_unique<Session>(*tree_, session_options_);
     Require(next->Import(*image).ok(), "what was exported can be imported");
     session_ = std::move(next);
+  }
+
+  // An image can be a taken-over server's: up to four bytes of it are others. What becomes of it goes at once.
+  void ImportChanged() {
+    Result<SessionImage> image = session_->Export();
+    Require(image.ok(), "a session that is idle can be exported");
+    image->lock_files.clear();
+    for (int i = 0; i < 4; ++i) {
+      const size_t at = (size_t{input_.Byte()} << 8 | input_.Byte()) % image->bytes.size();
+      image->bytes[at] ^= input_.Byte();
+    }
+    Session next(*tree_, session_options_);
+    static_cast<void>(next.Import(*image));
+    for (const host::HandleToken token : image->tokens) broker_->Drop(token);
   }
 
   const FuzzTree& files_;

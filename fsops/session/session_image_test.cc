@@ -233,6 +233,46 @@ TEST_F(SessionImageTest, OnlyBetweenRequestsAndIntoAFreshSession) {
   EXPECT_EQ(Error(session_->Import(image)), EBUSY);
 }
 
+// Behind a lease, say, when the server is to end.
+TEST_F(SessionImageTest, WhatIsGivenUpIsInNobodysWay) {
+  TestCall blocked(1, p9::Tgetattr{.fid = kRoot, .request_mask = 0});
+  TestCall flush(2, p9::Tflush{.oldtag = 1});
+  TestCall version(p9::kNoTag, p9::Tversion{.msize = 8192, .version = p9::kVersion});
+  TestCall held(3, p9::Tgetattr{.fid = kRoot, .request_mask = 0});
+  for (TestCall* call : {&blocked, &flush, &version, &held}) session_->Arrive(call->call());
+  ASSERT_EQ(session_->Serve(flush.call()), Outcome::kWaiting);
+  EXPECT_EQ(Error(session_->Export()), EBUSY);
+  session_->GiveUp();
+  EXPECT_TRUE(session_->Export().ok());
+  EXPECT_TRUE(client_.Getattr(kRoot).ok());
+}
+
+// An image in a file names its files by handles, which another broker takes.
+TEST_F(SessionImageTest, AnotherBrokerGetsTheFilesByTheirHandles) {
+  MakeFile("file", "text");
+  MakeFile("gone", "text");
+  for (const p9::Fid fid : {1u, 2u}) {
+    ASSERT_TRUE(client_.Walk(kRoot, fid, {fid == 1 ? "file" : "gone"}).ok());
+    ASSERT_TRUE(client_.Open(fid, p9::kOpenReadOnly).ok());
+  }
+  SessionImage image = *session_->Export();
+  image.lock_files.clear();
+  std::vector<host::FileHandle> handles;
+  for (const host::HandleToken token : image.tokens) handles.push_back(broker_->Show(token));
+  session_.reset();
+  tree_.reset();
+  ASSERT_EQ(unlink(Host("gone").c_str()), 0);
+  const UniqueFd root(open(Host().c_str(), O_PATH | O_DIRECTORY));
+  broker_ = std::make_unique<host::LocalHandleBroker>(root.get());
+  for (size_t i = 0; i < handles.size(); ++i) image.tokens[i] = *broker_->Adopt(handles[i]);
+  tree_ = host::MakeExport(Host(), *broker_);
+  session_ = std::make_unique<Session>(*tree_, SessionOptions{});
+  client_ = TestClient(session_.get());
+  ASSERT_EQ(Error(session_->Import(image)), 0);
+  EXPECT_EQ(*client_.Read(1, 0, 9), "text");
+  EXPECT_EQ(Error(client_.Read(2, 0, 9)), ESTALE);
+}
+
 TEST_F(SessionImageTest, BrokenImagesAreRefusedWhole) {
   MakeFile("file", "text");
   ASSERT_TRUE(client_.Walk(kRoot, 1, {"file"}).ok());
