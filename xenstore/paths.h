@@ -49,6 +49,12 @@ inline std::string PrivateRoot(uint32_t backend, uint32_t guest) {
 // Of the PrivateRoot: who serves the guest, "<pid> <start time>" of a process in the backend domain.
 inline constexpr char kKeeperNode[] = "keeper";
 
+// Of a share's P/, between the toolstack and a keeper of this implementation (docs/virtfs.md 11.3). While the first is
+// there the share is closed; the session that it had is in the file that the node names. The second names a file with
+// the session to go on with; the keeper removes it when it has begun to.
+inline constexpr char kHandOverNode[] = "x-hand-over";
+inline constexpr char kSessionNode[] = "x-session";
+
 // What a share is called in the PrivateRoot: "5", "9pfs-5".
 inline constexpr std::string_view kNinepfsPrefix = "9pfs-";
 inline std::string ShareName(DeviceType type, uint32_t devid) {

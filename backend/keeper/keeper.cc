@@ -75,6 +75,7 @@ class Keeper {
   void MakeAllDue() {
     for (auto& [device, entry] : shares_) entry.due = true;
   }
+  std::string PrivateRoot() const { return xenstore::PrivateRoot(backend_, guest_); }
   std::string RootOf(xenstore::DeviceType type) const { return xenstore::BackendRoot(backend_, guest_, type); }
   std::optional<Device> DeviceOf(const xenstore::WatchEvent& event) const;
   void FindSharesOf(xenstore::DeviceType type);
@@ -101,7 +102,7 @@ class Keeper {
 };
 
 absl::Status Keeper::Run() {
-  bool watches = store_.Watch(kReleaseDomain, kReleaseDomain).ok();
+  bool watches = store_.Watch(kReleaseDomain, kReleaseDomain).ok() && store_.Watch(PrivateRoot(), PrivateRoot()).ok();
   for (const xenstore::DeviceType type : xenstore::kDeviceTypes) {
     watches = watches && store_.Watch(RootOf(type), RootOf(type)).ok();
   }
@@ -131,8 +132,8 @@ absl::Status Keeper::Run() {
   return absl::OkStatus();
 }
 
-// Tokens: the root of all shares of a type, @releaseDomain, or the backend directory of a share whose frontend state
-// changed.
+// Tokens: the root of all shares of a type or of their private directories, @releaseDomain, or the backend directory of
+// a share whose frontend state changed.
 void Keeper::ReadWatches() {
   for (int i = 0; i < kEventsAtOnce; ++i) {
     const std::optional<xenstore::WatchEvent> event = store_.NextWatch();
@@ -154,6 +155,12 @@ void Keeper::ReadWatches() {
 
 // Which share a watch tells of; none: the directory of all of them, or nonsense.
 std::optional<Keeper::Device> Keeper::DeviceOf(const xenstore::WatchEvent& event) const {
+  if (event.token == PrivateRoot()) {
+    std::string_view name = event.path;
+    name.remove_prefix(std::min(name.size(), event.token.size() + 1));
+    const auto share = xenstore::ParseShareName(name.substr(0, name.find('/')));
+    return share ? std::optional<Device>({.type = share->first, .devid = share->second}) : std::nullopt;
+  }
   for (const xenstore::DeviceType type : xenstore::kDeviceTypes) {
     const std::string root = RootOf(type);
     std::string_view devid = event.token == root ? event.path : event.token;
@@ -275,7 +282,7 @@ std::string Keeper::Report() {
 
 void Keeper::RemoveNodes() {
   (void)store_.Remove(RootOf(xenstore::DeviceType::kVirtfs));
-  const std::string own = xenstore::PrivateRoot(backend_, guest_);
+  const std::string own = PrivateRoot();
   const std::string others = RootOf(xenstore::DeviceType::kNinepfs);
   const Result<std::vector<std::string>> names = store_.List(others);
   for (const std::string& devid : names.ok() ? *names : std::vector<std::string>()) {

@@ -51,7 +51,7 @@ TEST(ShareTableTest, TheFrontendEndsAConnection) {
   v.time_is_up = true;
   ExpectRow(Phase::kReleasing, v, Action::kKillServer, Phase::kReleasing);
   v.server = Server::kEnded;
-  ExpectRow(Phase::kReleasing, v, Action::kNothing, Phase::kClosed);
+  ExpectRow(Phase::kReleasing, v, Action::kKeepSession, Phase::kClosed);
 }
 
 TEST(ShareTableTest, TheToolstackEndsAShare) {
@@ -60,11 +60,35 @@ TEST(ShareTableTest, TheToolstackEndsAShare) {
   EXPECT_EQ(Decide(Phase::kClosing, v), nullptr);
   v.time_is_up = true;
   ExpectRow(Phase::kClosing, v, Action::kStopServer, Phase::kReleasing);
-  ExpectRow(Phase::kWaiting, v, Action::kNothing, Phase::kClosed);
+  ExpectRow(Phase::kWaiting, v, Action::kKeepSession, Phase::kClosed);
   v.frontend = State::kClosed;
   EXPECT_EQ(Decide(Phase::kClosed, v), nullptr);
   v.close_asked = true;
   ExpectRow(Phase::kClosed, v, Action::kNothing, Phase::kClosed);
+}
+
+TEST(ShareTableTest, AShareThatIsHandedOverStaysClosedUntilItIsTakenBack) {
+  View v{.hand_over = true, .frontend = State::kConnected, .server = Server::kConnected};
+  ExpectRow(Phase::kServing, v, Action::kNothing, Phase::kClosing);
+  v.frontend = State::kClosing;
+  ExpectRow(Phase::kClosing, v, Action::kStopServer, Phase::kReleasing);
+  v.server = Server::kEnded;
+  ExpectRow(Phase::kReleasing, v, Action::kKeepSession, Phase::kClosed);
+  v.server = Server::kNone;
+  v.frontend = State::kClosed;
+  EXPECT_EQ(Decide(Phase::kClosed, v), nullptr);
+  // Nobody mounts it meanwhile, and a session that no server has taken yet is not lost.
+  ExpectRow(Phase::kWaiting, v, Action::kKeepSession, Phase::kClosed);
+  v.hand_over = false;
+  v.session_given = true;
+  ExpectRow(Phase::kClosed, v, Action::kPrepare, Phase::kWaiting);
+}
+
+TEST(ShareTableTest, ASessionIsTakenBeforeTheFrontendConnects) {
+  View v{.session_given = true, .frontend = State::kInitialised};
+  ExpectRow(Phase::kWaiting, v, Action::kPrepare, Phase::kWaiting);
+  v.session_given = false;
+  ExpectRow(Phase::kWaiting, v, Action::kStartServer, Phase::kConnecting);
 }
 
 TEST(ShareTableTest, AServerThatDiesTakesItsShareBackToInitWait) {

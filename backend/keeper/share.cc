@@ -59,9 +59,6 @@ uint32_t ServerDescriptors(const options::ServerOptions& options) {
   return static_cast<uint32_t>(std::min<rlim_t>(limit.rlim_max, wanted));
 }
 
-// Each fid may be an evicted inode; a session image holds a token of each besides.
-size_t HandlesFor(const options::ServerOptions& options) { return size_t{2} * options.max_fids; }
-
 std::optional<seconds> LongestStay(Phase phase, const options::ServerOptions& options) {
   switch (phase) {
     case Phase::kConnecting:
@@ -83,6 +80,9 @@ Share::Running::Running(ServerProcess started, const ExportMount& mount, const o
     : process(std::move(started)),
       broker(mount.root.get(), HandlesFor(options)),
       service(broker, mount.mount_id, options.enforce == options::Enforce::kServer ? &users : nullptr) {}
+
+// Each fid may be an evicted inode; a session image holds a token of each besides.
+size_t Share::HandlesFor(const options::ServerOptions& options) { return size_t{2} * options.max_fids; }
 
 Share::Share(xenstore::Store& store, uint32_t backend, uint32_t guest, xenstore::DeviceType type, uint32_t devid,
              Time now)
@@ -136,6 +136,7 @@ View Share::Look(Time now, const Circumstances& circumstances) {
       shown_ = State::kClosing;
     }
   }
+  LookForSession(view);
   view.server = server_;
   view.time_is_up = deadline_ && now >= *deadline_;
   if (return_time_ && now >= *return_time_) return_time_.reset();
@@ -195,8 +196,7 @@ absl::Status Share::Do(Action action) {
     case Action::kStartServer:
       return StartServer();
     case Action::kStopServer:
-      // One that cannot be told is broken, and is killed when its time is up.
-      if (running_) (void)link::Send(running_->process.link(), link::Stop{}, -1, link::Wait::kNo);
+      StopServer();
       break;
     case Action::kKillServer:
       if (running_) running_->process.Kill();
@@ -205,6 +205,8 @@ absl::Status Share::Do(Action action) {
                                              : "the server did not finish in time and was killed");
     case Action::kReport:
       return absl::AbortedError(last_words_);
+    case Action::kKeepSession:
+      return KeepSession();
   }
   return absl::OkStatus();
 }
@@ -226,6 +228,7 @@ absl::Status Share::Prepare() {
   options_ = *std::move(options);
   export_ = *std::move(mount);
   if (prepare_failed_) PublishError("");
+  TakeSession();
   Publish(State::kInitWait, Offer());
   Log(LogLevel::kInfo, name_,
       absl::StrCat("waits for the guest to connect; shares ", options_.path,
@@ -239,8 +242,7 @@ Share::Nodes Share::Offer() {
             {"max-rings", absl::StrCat(link::kMaxRings)},
             {"max-ring-page-order", absl::StrCat(kMaxNinepfsRingOrder)}};
   }
-  // No session outlives its connection yet, so none is ever offered twice.
-  session_id_ = NewSessionId();
+  session_id_ = kept_ ? kept_->id : NewSessionId();
   return {{XEN_VIRTFS_NODE_VERSIONS, XEN_VIRTFS_VERSION},
           {XEN_VIRTFS_NODE_MAX_CHAIN_SLOTS, absl::StrCat(kMaxChainSlots)},
           {XEN_VIRTFS_NODE_MAX_RING_PAGE_ORDER, absl::StrCat(kMaxRingPageOrder)},
@@ -284,6 +286,7 @@ absl::Status Share::StartServer() {
   }
   absl::StatusOr<ServerProcess> process = ServerProcess::Start(name_);
   if (!process.ok()) return process.status();
+  auto server = std::make_unique<Running>(*std::move(process), export_, options_.server);
   const link::Start start{
       .domid = guest_,
       .devid = devid_,
@@ -294,16 +297,18 @@ absl::Status Share::StartServer() {
       .log_level = static_cast<uint32_t>(GetLogLevel()),
   };
   const int fds[] = {export_.root.get(), memory.get()};
-  Result<void> told = link::Send(process->link(), start, fds, link::Wait::kNo);
-  if (told.ok()) told = link::Send(process->link(), *connect, -1, link::Wait::kNo);
+  const int link = server->process.link();
+  Result<void> told = link::Send(link, start, fds, link::Wait::kNo);
+  if (told.ok()) told = Resume(*server);
+  if (told.ok()) told = link::Send(link, *connect, -1, link::Wait::kNo);
   if (!told.ok()) return absl::UnavailableError(absl::StrCat("cannot talk to a server: ", told.error().message()));
   if (start.max_descriptors < 4 * start.options.max_open_files) {
     Log(LogLevel::kWarning, name_,
         absl::StrCat("this process may open ", start.max_descriptors, " files, which is too few for max-open-files=",
                      start.options.max_open_files, ": raise its RLIMIT_NOFILE, or write a smaller max-open-files"));
   }
-  Log(LogLevel::kInfo, name_, absl::StrCat("the guest connects; its server is process ", process->pid()));
-  running_ = std::make_unique<Running>(*std::move(process), export_, options_.server);
+  Log(LogLevel::kInfo, name_, absl::StrCat("the guest connects; its server is process ", server->process.pid()));
+  running_ = std::move(server);
   server_ = Server::kStarting;
   counters_ = *std::move(counters);
   last_words_.clear();
@@ -349,6 +354,9 @@ Result<void> Share::Hear(link::Packet packet) {
       if (!packet.As<link::Connected>()) return Errno(EPROTO);
       if (server_ == Server::kStarting) server_ = Server::kConnected;
       return {};
+    case link::Kind::kHandedOver:
+      if (const auto answer = packet.As<link::HandedOver>()) return HearSession(*answer);
+      return Errno(EPROTO);
     case link::Kind::kFault:
       if (const auto fault = packet.As<link::Fault>()) {
         last_words_ = Printable(fault->sentence());

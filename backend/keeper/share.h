@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "backend/counters/counters_memory.h"
 #include "backend/keeper/export_mount.h"
+#include "backend/keeper/kept_session.h"
 #include "backend/keeper/nodes.h"
 #include "backend/keeper/pace.h"
 #include "backend/keeper/report.h"
@@ -82,6 +83,9 @@ class Share {
   Result<void> Hear(link::Packet packet);
   void Reap();
 
+  // Tokens that a server may have.
+  static size_t HandlesFor(const options::ServerOptions& options);
+
   // An error is a sentence for the operator.
   absl::Status Do(Action action);
   absl::Status Prepare();
@@ -89,7 +93,16 @@ class Share {
   std::optional<ExportIdentity> KnownExport(const std::string& path);
   void RememberExport(const std::string& path, const ExportIdentity& identity);
   absl::Status StartServer();
+  void StopServer();
   void Enter(Phase next, Time now);
+
+  // share_session.cc
+  void LookForSession(View& view);
+  Result<void> HearSession(const link::HandedOver& answer);
+  absl::Status KeepSession();
+  void TakeSession();
+  void ForgetGiven();
+  Result<void> Resume(Running& server);
 
   bool HasBackendNodes();
   // It is there, and no other in its place.
@@ -125,6 +138,13 @@ class Share {
   CountersView counters_;             // of the server, or of the last one
   std::string session_id_;            // offered last; empty: 9pfs
   std::optional<int64_t> connected_since_;
+
+  std::string hand_over_;                                   // the file that the toolstack wants the session in
+  bool keeps_session_ = false;                              // hand_over_ was there since the share was prepared
+  UniqueFd session_memory_;                                 // in which the server is to write it
+  std::optional<absl::StatusOr<KeptSession>> handed_over_;  // what it has written
+  std::string given_;                                       // a file with a session to go on with
+  std::optional<KeptSession> kept_;                         // for the next server
 
   Pace pace_;
   std::optional<Time> return_time_;  // when a closed share may come back

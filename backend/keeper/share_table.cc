@@ -9,7 +9,8 @@ bool Always(const View&) { return true; }
 bool Vanished(const View& v) { return !v.present; }
 bool TimeIsUp(const View& v) { return v.time_is_up; }
 bool CloseAsked(const View& v) { return v.close_asked; }
-bool AskedToClose(const View& v) { return !v.online || v.close_asked; }
+bool AskedToClose(const View& v) { return !v.online || v.close_asked || v.hand_over; }
+bool SessionGiven(const View& v) { return v.session_given; }
 bool ServerConnected(const View& v) { return v.server == Server::kConnected; }
 bool ServerEnded(const View& v) { return v.server == Server::kEnded; }
 bool NoServer(const View& v) { return v.server == Server::kNone || v.server == Server::kEnded; }
@@ -21,7 +22,7 @@ bool FrontendLeft(const View& v) {
          v.frontend == State::kUnknown;
 }
 bool MayReturn(const View& v) {
-  return v.online && v.may_return &&
+  return v.online && !v.hand_over && v.may_return &&
          (v.frontend == State::kClosed || v.frontend == State::kInitialising || v.frontend == State::kUnknown);
 }
 // The frontend went before its server was ready, or the toolstack wants the share gone.
@@ -35,7 +36,9 @@ constexpr Row kTable[] = {
     {Phase::kPreparing, Always, Action::kPrepare, Phase::kWaiting, Phase::kClosed},
 
     {Phase::kWaiting, Vanished, Action::kNothing, Phase::kGone, Phase::kGone},
-    {Phase::kWaiting, AskedToClose, Action::kNothing, Phase::kClosed, Phase::kClosed},
+    {Phase::kWaiting, AskedToClose, Action::kKeepSession, Phase::kClosed, Phase::kClosed},
+    // Published anew, under the id of that session. The frontend looks at it only when it is connected.
+    {Phase::kWaiting, SessionGiven, Action::kPrepare, Phase::kWaiting, Phase::kClosed},
     {Phase::kWaiting, FrontendReady, Action::kStartServer, Phase::kConnecting, Phase::kClosed},
 
     {Phase::kConnecting, Vanished, Action::kStopServer, Phase::kLeaving, Phase::kLeaving},
@@ -54,7 +57,7 @@ constexpr Row kTable[] = {
     {Phase::kClosing, FrontendLeft, Action::kStopServer, Phase::kReleasing, Phase::kReleasing},
     {Phase::kClosing, TimeIsUp, Action::kStopServer, Phase::kReleasing, Phase::kReleasing},
 
-    {Phase::kReleasing, NoServer, Action::kNothing, Phase::kClosed, Phase::kClosed},
+    {Phase::kReleasing, NoServer, Action::kKeepSession, Phase::kClosed, Phase::kClosed},
     {Phase::kReleasing, Vanished, Action::kNothing, Phase::kLeaving, Phase::kLeaving},
     {Phase::kReleasing, TimeIsUp, Action::kKillServer, Phase::kReleasing, Phase::kReleasing},
 

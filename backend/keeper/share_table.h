@@ -42,9 +42,11 @@ enum class Server : uint8_t {
 
 // All that a decision may depend on.
 struct View {
-  bool present = true;       // the share's directory exists and its guest lives
-  bool online = true;        // and nobody has told the keeper to end
-  bool close_asked = false;  // the toolstack has written Closing into our state
+  bool present = true;         // the share's directory exists and its guest lives
+  bool online = true;          // and nobody has told the keeper to end
+  bool close_asked = false;    // the toolstack has written Closing into our state
+  bool hand_over = false;      // it wants the share closed for now, and its session
+  bool session_given = false;  // it has given us a session to go on with, which we have not taken yet
   xenstore::State frontend = xenstore::State::kUnknown;
   Server server = Server::kNone;
   bool time_is_up = false;  // the phase has lasted as long as it may
@@ -55,9 +57,10 @@ enum class Action : uint8_t {
   kNothing,
   kPrepare,      // open the export, write our nodes
   kStartServer,  // read the frontend's nodes, start a server
-  kStopServer,   // tell it to drain and end
+  kStopServer,   // tell it to drain and end, and to hand over its session if that is wanted
   kKillServer,   // it did not
   kReport,       // the server's last words, for the operator
+  kKeepSession,  // bring what was handed over, or waited for a server, to where the toolstack wants it
 };
 
 struct Row {

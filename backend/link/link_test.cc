@@ -11,6 +11,7 @@
 #include "backend/link/broker_client.h"
 #include "backend/link/broker_service.h"
 #include "backend/link/channel.h"
+#include "backend/link/session_memory.h"
 #include "gtest/gtest.h"
 
 namespace virtfs::link {
@@ -246,6 +247,34 @@ TEST_F(LinkTest, ADropOfMoreThanItHasIsRefused) {
     ASSERT_TRUE(Send(server_.get(), Drop{.count = count, .tokens = {}}).ok());
     EXPECT_EQ(service.Serve(keeper_.get(), *Receive(keeper_.get())).error(), Errno(EPROTO));
   }
+}
+
+TEST(SessionMemoryTest, ASessionTravelsThroughIt) {
+  const Result<UniqueFd> memory = MakeSessionMemory();
+  ASSERT_TRUE(memory.ok());
+  const std::vector<host::HandleToken> tokens = {host::HandleToken{1}, host::HandleToken{~uint64_t{0}}};
+  const std::vector<uint8_t> image(100'000, 7);
+  ASSERT_TRUE(WriteSession(memory->get(), tokens, image).ok());
+  const Result<SessionBytes> read = ReadSession(memory->get(), tokens.size(), image.size());
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(read->tokens, tokens);
+  EXPECT_EQ(read->image, image);
+  EXPECT_EQ(ReadSession(memory->get(), 0, 0)->image.size(), 0u);
+}
+
+TEST(SessionMemoryTest, NobodyMakesItLongerOrIsAskedForMoreThanItHolds) {
+  const Result<UniqueFd> memory = MakeSessionMemory();
+  ASSERT_TRUE(memory.ok());
+  EXPECT_NE(ftruncate(memory->get(), kSessionMemory + 1), 0);
+  EXPECT_LT(pwrite(memory->get(), "x", 1, kSessionMemory), 0);
+  const std::vector<uint8_t> image(kSessionMemory);
+  const host::HandleToken token{1};
+  EXPECT_EQ(WriteSession(memory->get(), {&token, 1}, image).error(), Errno(EFBIG));
+  for (const uint64_t size : {kSessionMemory + 1, ~uint64_t{0}}) {
+    EXPECT_EQ(ReadSession(memory->get(), 0, size).error(), Errno(EPROTO));
+    EXPECT_EQ(ReadSession(memory->get(), size, 0).error(), Errno(EPROTO));
+  }
+  EXPECT_EQ(ReadSession(memory->get(), 1, kSessionMemory - 7).error(), Errno(EPROTO));
 }
 
 }  // namespace

@@ -3,11 +3,14 @@
 //     keeper                         server
 //       Start (export, counters)->             fork and exec precede it
 //                               <-  Locked     sandbox entered; from here on the server holds no right it does not need
+//       Resume (memory)         ->             perhaps: the session to go on with (session_memory.h)
 //       Connect                 ->             may follow Start at once; the server reads it when it is Locked
 //                               <-  Connected  ring and event channel are served
 //       Keep, Reopen, Drop      <-  (any time after Start)  Kept, Reopened ->
 //       FindUser                <-  (any time after Start, of a share with enforce=server)  FoundUser ->
 //       Stop                    ->             answer what is in flight, let go of the guest's memory, exit 0
+//       HandOver (memory)       ->             in place of Stop: write the session into the memory before you end
+//                               <-  HandedOver
 //                               <-  Fault      at any time, once: why the server is about to exit
 //
 // Both ends are the same binary, so layouts may change freely. All integers are the machine's own.
@@ -39,6 +42,9 @@ enum class Kind : uint32_t {
   kReopened,
   kFindUser,
   kFoundUser,
+  kResume,
+  kHandOver,
+  kHandedOver,
 };
 
 // How many descriptors a packet of a kind carries.
@@ -81,6 +87,31 @@ struct Connect {
 struct Stop {
   static constexpr Kind kKind = Kind::kStop;
   static constexpr Carries kCarries = Carries::kNothing;
+};
+
+// keeper -> server, between Start and Connect. Carries the memory: so many tokens and bytes of an image, which another
+// server wrote.
+struct Resume {
+  static constexpr Kind kKind = Kind::kResume;
+  static constexpr Carries kCarries = Carries::kSome;
+  uint64_t tokens = 0;
+  uint64_t image = 0;
+};
+
+// keeper -> server. Carries memory.
+struct HandOver {
+  static constexpr Kind kKind = Kind::kHandOver;
+  static constexpr Carries kCarries = Carries::kSome;
+};
+
+// server -> keeper. What lies in the memory; or `error`, a Linux errno, and nothing does.
+struct HandedOver {
+  static constexpr Kind kKind = Kind::kHandedOver;
+  static constexpr Carries kCarries = Carries::kNothing;
+  uint64_t tokens = 0;
+  uint64_t image = 0;
+  int32_t error = 0;
+  uint32_t padding = 0;
 };
 
 struct Locked {

@@ -22,6 +22,7 @@
 #include "backend/counters/counters_memory.h"
 #include "backend/keeper/log.h"
 #include "backend/link/broker_client.h"
+#include "backend/link/session_memory.h"
 #include "backend/server/connection.h"
 #include "backend/server/lockdown.h"
 #include "backend/server/service.h"
@@ -68,7 +69,8 @@ class Server {
 
  private:
   absl::Status Start(const link::Start& start, UniqueFd root, const UniqueFd& memory);
-  absl::Status Connect(const link::Connect& connect);
+  absl::Status Connect(const link::Connect& connect, const std::optional<SessionImage>& image);
+  void HandOver(const UniqueFd& memory);
   void OnRingFault(const char* fault);
 
   // The next message; none: the keeper is gone, or wants us to stop.
@@ -143,14 +145,36 @@ absl::Status Server::Start(const link::Start& start, UniqueFd root, const Unique
   return kFilterIsPossible ? ForbidOtherSystemCalls() : absl::OkStatus();
 }
 
-absl::Status Server::Connect(const link::Connect& connect) {
+absl::Status Server::Connect(const link::Connect& connect, const std::optional<SessionImage>& image) {
   auto connection = Connection::Open(start_, connect, grants_.handle, events_);
   if (!connection.ok()) return connection.status();
   session_options_.max_msize = std::min(session_options_.max_msize, (*connection)->max_message());
   session_ = std::make_unique<Session>(*tree_, session_options_);
+  if (image) {
+    // Before anything is served: the frontend has been told that its session goes on.
+    const Result<void> imported = session_->Import(*image);
+    if (!imported.ok()) {
+      return absl::ErrnoToStatus(imported.error().value(), "cannot go on with the session of the last connection");
+    }
+  }
   service_ = std::make_unique<SessionService>(*session_);
   connection_ = *std::move(connection);
   return connection_->Serve(*service_, pool_options_, [this](const char* fault) { OnRingFault(fault); });
+}
+
+// Once nothing is served any more.
+void Server::HandOver(const UniqueFd& memory) {
+  // What a lease was in the way of has lost its guest.
+  session_->GiveUp();
+  const Result<SessionImage> image = session_->Export();
+  Result<void> done = image.ok() ? link::WriteSession(memory.get(), image->tokens, image->bytes) : image.error();
+  link::HandedOver answer;
+  if (done.ok()) {
+    answer = {.tokens = image->tokens.size(), .image = image->bytes.size()};
+  } else {
+    answer.error = done.error().value();
+  }
+  (void)keeper_.Tell(answer);
 }
 
 // On one of the serving threads.
@@ -172,16 +196,26 @@ absl::Status Server::Run() {
   (void)keeper_.Tell(link::Locked{});
 
   packet = Next();
+  std::optional<SessionImage> image;
+  if (const auto resume = packet ? packet->As<link::Resume>() : std::nullopt) {
+    Result<link::SessionBytes> session = link::ReadSession(packet->TakeFd().get(), resume->tokens, resume->image);
+    if (!session.ok()) return absl::ErrnoToStatus(session.error().value(), "cannot read the last session");
+    image = {.bytes = std::move(session->image), .tokens = std::move(session->tokens), .lock_files = {}};
+    packet = Next();
+  }
   if (!packet) return absl::OkStatus();
   const auto connect = packet->As<link::Connect>();
   if (!connect) return absl::InternalError("the keeper sent no Connect");
-  if (absl::Status status = Connect(*connect); !status.ok()) return status;
+  if (absl::Status status = Connect(*connect, image); !status.ok()) return status;
+  image.reset();
   (void)keeper_.Tell(link::Connected{});
 
   packet = Next();
-  if (packet) return absl::InternalError("the keeper sent more than Stop");
+  const bool hands_over = packet && packet->As<link::HandOver>();
+  if (packet && !hands_over) return absl::InternalError("the keeper sent more than Stop or HandOver");
   alarm(kStopSeconds);
   connection_ = nullptr;
+  if (hands_over && !ring_failed_) HandOver(packet->TakeFd());
   // The keeper forgets our files by itself; without this each would be told to it now.
   shutdown(link_fd_, SHUT_RDWR);
   return ring_failed_ ? absl::AbortedError("") : absl::OkStatus();
