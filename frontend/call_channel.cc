@@ -213,6 +213,11 @@ void CallChannel::Fail(std::string reason) {
   RunCallbacks(lock);
 }
 
+void CallChannel::Unbind() {
+  const std::lock_guard lock(mutex_);
+  UnbindEvents();
+}
+
 void CallChannel::FailLocked(std::string reason) {
   if (std::exchange(failed_, true)) return;
   fault_ = std::move(reason);

@@ -106,6 +106,10 @@ class CallChannel {
   // The connection is over: everything in flight fails with EIO.
   void Fail(std::string reason);
 
+  // After Fail, when the backend is Closed: lets go of the event channels, so that the guest can be saved. What was
+  // granted stays as it is.
+  void Unbind();
+
   // How the connection ended; empty while it stands.
   std::string fault() const;
   // Readable from then on.
@@ -129,6 +133,7 @@ class CallChannel {
   virtual bool Arm() = 0;
   virtual int event_fd() const = 0;
   virtual void Acknowledge() = 0;
+  virtual void UnbindEvents() = 0;
   // Finds out what is answered. Returns what rule the backend broke, if any.
   virtual const char* TakeResponses() = 0;
   virtual bool HasReceived() const = 0;

@@ -81,10 +81,7 @@ absl::Status Device::FindByTag(Deadline deadline) {
       if (!found) continue;
       found_ = *found;
       for (const DeviceType watched : types) store_->Unwatch(DevicesOf(watched), "devices");
-      if (!store_->Watch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend").ok()) {
-        return absl::UnavailableError("cannot watch the backend's state");
-      }
-      return absl::OkStatus();
+      return WatchEnds() ? absl::OkStatus() : absl::UnavailableError("cannot watch the backend's state");
     }
     if (IsPast(deadline)) {
       if (!options_.ninepfs && FindAmong(DeviceType::kNinepfs, tags)) {
@@ -115,6 +112,25 @@ std::optional<Device::Found> Device::FindAmong(DeviceType type, std::vector<std:
     return Found{.type = type, .frontend_dir = dir, .backend_dir = *backend, .backend_id = *number};
   }
   return std::nullopt;
+}
+
+bool Device::WatchEnds() {
+  return store_->Watch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend").ok() &&
+         store_->Watch(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND, "frontend").ok();
+}
+
+absl::Status Device::FindAgain(Deadline deadline) {
+  store_->Unwatch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend");
+  store_->Unwatch(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND, "frontend");
+  absl::Status found = FindByTag(deadline);
+  // It may still come back where it was.
+  if (!found.ok()) static_cast<void>(WatchEnds());
+  return found;
+}
+
+bool Device::Moved() {
+  const Result<std::string> backend = store_->Read(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND);
+  return backend.ok() && *backend != found_.backend_dir;
 }
 
 // Makes a connection out of none.
@@ -165,6 +181,10 @@ absl::Status Device::PrepareToConnect(Deadline deadline) {
     if (backend == State::kUnknown && Detached()) {
       taken_away_ = false;
       return absl::NotFoundError("the share was detached");
+    }
+    if (backend == State::kUnknown && Moved()) {
+      if (absl::Status found = FindAgain(deadline); !found.ok()) return found;
+      continue;
     }
     const bool locked = LockShare();
     if (locked && backend == State::kInitWait) return absl::OkStatus();
@@ -358,6 +378,8 @@ void Device::EndConnection(State backend) {
   channel_->Fail(absl::StrCat("it went to state ", xenstore::NameOf(backend)));
   // Without xenstore, nobody can tell. In InitWait it may be mapping them just now.
   pages_are_ours_ = !store_->lost() && backend != State::kInitWait;
+  // First: whoever saves this guest waits for the state.
+  channel_->Unbind();
   static_cast<void>(WriteState(State::kClosed));
 }
 
@@ -379,10 +401,11 @@ absl::Status Device::Reconnect() {
   if (absl::Status status = AwaitRelease(deadline); !status.ok()) return status;
   channel_.reset();
   if (!store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND)) {
-    session_id_.clear();
-    if (std::exchange(taken_away_, false)) return absl::NotFoundError("the share was detached");
-    store_->Unwatch(found_.backend_dir + "/" XEN_VIRTFS_NODE_STATE, "backend");
-    if (absl::Status status = FindByTag(deadline); !status.ok()) return status;
+    if (std::exchange(taken_away_, false)) {
+      session_id_.clear();
+      return absl::NotFoundError("the share was detached");
+    }
+    if (absl::Status status = FindAgain(deadline); !status.ok()) return status;
   }
   return ConnectBy(deadline);
 }
@@ -393,6 +416,7 @@ absl::Status Device::AwaitRelease(Deadline deadline) {
     const State backend = BackendState();
     if (!store_->lost() && (backend == State::kClosed || backend == State::kUnknown)) {
       pages_are_ours_ = true;
+      channel_->Unbind();
       static_cast<void>(WriteState(State::kClosed));
     } else if (IsPast(deadline)) {
       return absl::DeadlineExceededError("the backend does not close");

@@ -5,6 +5,9 @@
 // breaks the rules of the ring, requests in flight are answered or fail, both ends close as docs/virtfs.md section 12.4
 // has it, and the pages are kept until the backend is Closed.
 //
+// While a guest is saved the backend is Closed; a restored guest is another domain, whose nodes the toolstack has
+// written anew: Reconnect finds them. A Device that is Closed holds no event channel.
+//
 // A share belongs to one process of the guest at a time; the next waits for it. The lock is an abstract unix socket,
 // named by the session-id (9pfs has none: by a node x-lock of ours), which the kernel releases with the process; so a
 // successor of a killed process gets through.
@@ -87,6 +90,8 @@ class Device {
   Device(DeviceOptions options, std::unique_ptr<xenstore::Store> store, UniqueFd stop);
 
   absl::Status FindByTag(Deadline deadline);
+  absl::Status FindAgain(Deadline deadline);
+  bool WatchEnds();
   struct Found {
     xenstore::DeviceType type;
     std::string frontend_dir, backend_dir;
@@ -96,6 +101,8 @@ class Device {
   absl::Status ConnectBy(Deadline deadline);
   absl::Status AwaitRelease(Deadline deadline);
   bool Detached() { return taken_away_ && !store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND); }
+  // Whether the share is served elsewhere now than where it was found.
+  bool Moved();
   bool IsPast(Deadline deadline) const;
   absl::Status PrepareToConnect(Deadline deadline);
   absl::Status CreateChannel();

@@ -38,6 +38,10 @@ EventChannel::~EventChannel() { xenevtchn_close(handle_); }
 
 void EventChannel::Notify(uint32_t index) { xenevtchn_notify(handle_, ports_[index]); }
 
+void EventChannel::Unbind() {
+  for (const uint32_t port : ports_) xenevtchn_unbind(handle_, port);
+}
+
 int EventChannel::fd() const { return xenevtchn_fd(handle_); }
 
 void EventChannel::Acknowledge() {

@@ -27,6 +27,10 @@ class EventChannel {
 
   void Notify(uint32_t index = 0);
 
+  // No event comes or goes any more. Before a guest is saved this must have been called: Linux (6.1 at least) ends a
+  // program that unbinds afterwards what it had bound before (docs/decisions/0018).
+  void Unbind();
+
   // Readable when an event has come.
   int fd() const;
   // Takes the event that made fd() readable. Does not wait.

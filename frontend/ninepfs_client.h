@@ -62,6 +62,7 @@ class NinepfsClient final : public CallChannel {
   bool Arm() override { return !Readable(); }
   int event_fd() const override { return events_->fd(); }
   void Acknowledge() override { events_->Acknowledge(); }
+  void UnbindEvents() override { events_->Unbind(); }
   const char* TakeResponses() override;
   bool HasReceived() const override { return !received_.empty(); }
   void CopyReceived() override;

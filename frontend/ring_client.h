@@ -95,6 +95,7 @@ class RingClient final : public CallChannel {
   bool Arm() override { return ring_->Arm(); }
   int event_fd() const override { return event_channel_->fd(); }
   void Acknowledge() override { event_channel_->Acknowledge(); }
+  void UnbindEvents() override { event_channel_->Unbind(); }
   const char* TakeResponses() override;
   bool HasReceived() const override { return !received_.empty(); }
   void CopyReceived() override;
