@@ -1,4 +1,4 @@
-// xl-virtfs detach and save of a share that a guest uses: refused, and a detach is forced all the same.
+// xl-virtfs detach of a share that a guest uses: refused, and forced all the same.
 
 #include <filesystem>
 #include <string>
@@ -6,65 +6,14 @@
 #include <vector>
 
 #include "protocol/messages.h"
-#include "tests/client_fixture.h"
+#include "tests/used_share_fixture.h"
 
 namespace virtfs {
 namespace {
 
 using testing::HasSubstr;
 
-constexpr char kUuid[] = "11111111-2222-3333-4444-555555555555";
-
-class DetachTest : public ClientTest {
- protected:
-  void SetUp() override {
-    ClientTest::SetUp();
-    StartGuest();
-    ASSERT_TRUE(xen_->Write("/local/domain/1/vm", "/vm/" + std::string(kUuid)));
-    ASSERT_TRUE(xen_->Write("/local/domain/1/name", "web"));
-    std::filesystem::create_directory(Path("docs"));
-    WriteFile("docs/file", "text");
-  }
-
-  // Its exit status and what it said.
-  std::pair<int, std::string> Run(const std::vector<std::string>& arguments) {
-    std::vector<std::string> argv = {Program("toolstack/cli/xl-virtfs")};
-    argv.insert(argv.end(), arguments.begin(), arguments.end());
-    argv.insert(argv.end(), {"--conf", Path("none"), "--records", Path("records"), "--run", xen_->RunDirectory()});
-    auto process = xen_->Spawn(argv);
-    const int status = process->Wait();
-    return {status, process->Output()};
-  }
-  void AttachDocs() {
-    const auto [status, output] =
-        Run({"attach", "web", "tag=docs,path=" + Path("docs") + ",security_model=passthrough"});
-    ASSERT_EQ(status, 0) << output;
-  }
-  // Opens the share's file as the guest.
-  frontend::RemoteFid OpenFile(Connection& guest) {
-    const std::string_view names[] = {"file"};
-    Result<frontend::RemoteFid> file = guest.client->Walk(guest.root.get(), names);
-    EXPECT_TRUE(file.ok());
-    if (!file.ok()) return {};
-    EXPECT_TRUE(guest.client->Call(p9::Tlopen{file->get(), p9::kOpenReadWrite}).ok());
-    return *std::move(file);
-  }
-};
-
-// On a real Xen the relay of a mount was killed by a BUG of the guest's kernel when it closed its event channel.
-TEST_F(DetachTest, AShareInUseIsInTheWayOfASave) {
-  ASSERT_NO_FATAL_FAILURE(AttachDocs());
-  {
-    Connection guest = ConnectShare("docs");
-    ASSERT_TRUE(guest);
-    const auto [refused, sentence] = Run({"save", "web", Path("web.save")});
-    EXPECT_EQ(refused, 1);
-    EXPECT_THAT(sentence, HasSubstr("web uses docs, which it would lose"));
-  }
-  ASSERT_TRUE(WaitForState(1, 0, kInitWait));
-  // It comes as far as xl, which is not here.
-  EXPECT_THAT(Run({"save", "web", Path("web.save")}).second, HasSubstr("xl save"));
-}
+class DetachTest : public UsedShareTest {};
 
 TEST_F(DetachTest, OpenFilesAreInTheWayUnlessForced) {
   ASSERT_NO_FATAL_FAILURE(AttachDocs());

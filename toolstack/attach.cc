@@ -1,7 +1,5 @@
 #include "toolstack/attach.h"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -10,6 +8,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "toolstack/wait_for.h"
 #include "xen/io/virtfs.h"
 #include "xenstore/number.h"
 #include "xenstore/paths.h"
@@ -18,7 +17,6 @@ namespace virtfs::toolstack {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 using xenstore::DeviceType;
 using xenstore::Permissions;
 using xenstore::SharePaths;
@@ -77,23 +75,12 @@ Result<void> RemoveDirectories(Store& store, Domains domains, const SharePaths& 
 }
 
 // Waits until `done` of the value of `node` ("" if there is none). False when patience has run out.
-bool WaitFor(Store& store, const std::string& node, milliseconds patience,
-             absl::FunctionRef<bool(const std::string&)> done) {
-  const auto end = steady_clock::now() + patience;
-  if (!store.Watch(node, "wait").ok()) return false;
-  bool met;
-  for (;;) {
+bool WaitForValue(Store& store, const std::string& node, milliseconds patience,
+                  absl::FunctionRef<bool(const std::string&)> done) {
+  return WaitFor(store, {&node, 1}, patience, [&] {
     const Result<std::string> value = store.Read(node);
-    met = done(value.ok() ? *value : std::string());
-    const auto left = std::chrono::ceil<milliseconds>(end - steady_clock::now()).count();
-    if (met || left <= 0 || store.lost()) break;
-    pollfd event{store.watch_fd(), POLLIN, 0};
-    poll(&event, 1, static_cast<int>(left));
-    while (store.NextWatch()) {
-    }
-  }
-  store.Unwatch(node, "wait");
-  return met;
+    return done(value.ok() ? *value : std::string());
+  });
 }
 
 // A guest mounts by tag, and a tool in it need not know the type.
@@ -238,7 +225,7 @@ absl::StatusOr<uint32_t> WriteShare(Store& store, Domains domains, const ShareSp
   const SharePaths paths(domains.backend, domains.guest, TypeOf(spec), devid);
 
   std::string state;
-  WaitFor(store, StateNode(paths.backend_dir), patience, [&](const std::string& value) {
+  WaitForValue(store, StateNode(paths.backend_dir), patience, [&](const std::string& value) {
     state = value;
     return value == NumberOf(State::kInitWait) || value == NumberOf(State::kClosed);
   });
@@ -266,7 +253,7 @@ absl::Status RemoveShare(Store& store, Domains domains, uint32_t devid, millisec
                                : SharePaths(domains.backend, domains.guest, DeviceType::kVirtfs, devid);
   if (absl::Status asked = Closing(store, domains, paths, devid); !asked.ok()) return asked;
 
-  const bool closed = WaitFor(store, StateNode(paths.backend_dir), patience, [](const std::string& value) {
+  const bool closed = WaitForValue(store, StateNode(paths.backend_dir), patience, [](const std::string& value) {
     return value.empty() || value == NumberOf(State::kClosed);
   });
   if (!closed && !force) {

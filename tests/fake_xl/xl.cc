@@ -3,7 +3,8 @@
 //
 //   xl create -p CFG, unpause DOMAIN, destroy DOMAIN, save DOMAIN FILE, restore -p FILE
 //
-// A call whose name is in $FAKE_XL_FAIL fails before it does anything.
+// A call whose name is in $FAKE_XL_FAIL fails before it does anything; so does a save while a program of the guest has
+// an event channel, for which Linux would kill it afterwards (docs/decisions/0018).
 
 #include <cstdint>
 #include <cstdio>
@@ -18,6 +19,8 @@
 #include <vector>
 
 #include "xensim/machine.h"
+#include "xensim/report.h"
+#include "xensim/world.h"
 
 extern "C" {
 #include <xenstore.h>
@@ -76,6 +79,11 @@ class Xl {
   int Save(const std::string& domain, const std::string& file) {
     const Guest guest = Find(domain);
     if (guest.domid < 0) return Fail(domain + " is no domain");
+    const std::shared_ptr<xensim::World> world = xensim::World::Open(machine_);
+    for (const xensim::Holding& holding : xensim::HoldingsOf(*world, static_cast<uint32_t>(guest.domid))) {
+      if (holding.ports == 0 || holding.command == "xenstored" || holding.command == "xensim-ctl") continue;
+      return Fail("the guest's kernel would kill " + holding.command + ", which has an event channel");
+    }
     const std::string config = R"({"c_info": {"type": "pvh", "name": ")" + guest.name + R"(", "uuid": ")" + guest.uuid +
                                R"("}, "b_info": {}})";
     const auto size = static_cast<uint32_t>(config.size());

@@ -10,9 +10,11 @@
 #include "toolstack/cli/guest_shares.h"
 #include "toolstack/cli/progress.h"
 #include "toolstack/cli/save_file.h"
+#include "toolstack/cli/saved_sessions.h"
 #include "toolstack/cli/subcommands.h"
 #include "toolstack/cli/xl_program.h"
 #include "toolstack/domain.h"
+#include "toolstack/hand_over.h"
 
 namespace virtfs::toolstack {
 namespace {
@@ -44,10 +46,26 @@ absl::StatusOr<Domain> FindByUuid(xenstore::Store& store, const SavedGuest& save
   return absl::NotFoundError(absl::StrCat("there is no domain with the UUID ", saved.uuid, " of ", saved.name));
 }
 
-absl::Status AttachAll(GuestShares& shares, std::chrono::seconds patience) {
+// What the guest had open on it goes on.
+absl::Status GiveBack(xenstore::Store& store, const Domain& guest, const AttachedShare& share,
+                      const SavedSessions& sessions, std::chrono::seconds patience) {
+  absl::Status given = GiveSession(store, {.guest = guest.id, .backend = share.backend}, share.devid,
+                                   sessions.PathOf(share.devid), patience);
+  if (given.ok()) return given;
+  return absl::Status(given.code(), absl::StrCat("what ", guest.name, " had open on ", share.tag, " would be lost: ",
+                                                 std::string(given.message()), "; --force restores it all the same"));
+}
+
+absl::Status AttachAll(xenstore::Store& store, const Domain& guest, GuestShares& shares, const SavedSessions& sessions,
+                       std::chrono::seconds patience, bool force) {
   for (const RecordedShare& share : shares.record().shares) {
     Progress progress(absl::StrCat("attaching share ", share.devid));
     if (absl::Status restored = shares.Restore(share, patience); !restored.ok()) return restored;
+    const std::optional<AttachedShare> attached = shares.Attached(share.devid);
+    if (attached && sessions.Has(share.devid)) {
+      absl::Status given = GiveBack(store, guest, *attached, sessions, patience);
+      if (!given.ok() && !force) return given;
+    }
     progress.Done("");
   }
   return absl::OkStatus();
@@ -59,6 +77,8 @@ absl::Status Run(const Arguments& arguments) {
   const std::string& file = arguments.operands[0];
   const absl::StatusOr<SavedGuest> saved = ReadSaveFile(file);
   if (!saved.ok()) return saved.status();
+  const absl::StatusOr<SavedSessions> sessions = SavedSessions::Find(file);
+  if (!sessions.ok()) return sessions.status();
   const absl::StatusOr<std::unique_ptr<xenstore::Store>> store = xenstore::Store::Open();
   if (!store.ok()) return store.status();
   if (const absl::StatusOr<Domain> living = FindByUuid(**store, *saved); living.ok()) {
@@ -74,7 +94,9 @@ absl::Status Run(const Arguments& arguments) {
   absl::Status status;
   {
     absl::StatusOr<GuestShares> shares = GuestShares::Open(**store, arguments.places, *guest);
-    status = shares.ok() ? AttachAll(*shares, std::chrono::seconds(*wait)) : shares.status();
+    status = shares.ok()
+                 ? AttachAll(**store, *guest, *shares, *sessions, std::chrono::seconds(*wait), arguments.Has("force"))
+                 : shares.status();
   }
   if (!status.ok()) {
     const absl::Status destroyed = RunXl({"destroy", id});
@@ -95,9 +117,12 @@ Subcommand RestoreSubcommand() {
           .summary = "restore a saved guest with its shares",
           .help =
               "Restores the guest paused with `xl restore`, attaches the shares that are recorded for its UUID, and\n"
-              "lets it run. If one cannot be attached the guest is destroyed before it has run; the file stays.\n"
+              "lets it run. What it had open on them goes on, from the directory FILE.virtfs. If one cannot be\n"
+              "attached, or does not find its files, the guest is destroyed before it has run; the file stays.\n"
               "`xl-virtfs watch` must be running.",
-          .flags = {{"paused", "", "leave the guest paused"}, kWaitFlag},
+          .flags = {{"paused", "", "leave the guest paused"},
+                    {"force", "", "also if what it had open would be lost"},
+                    kWaitFlag},
           .run = Run};
 }
 

@@ -13,6 +13,7 @@
 #include "toolstack/attach.h"
 #include "toolstack/config/host_config.h"
 #include "toolstack/domain.h"
+#include "toolstack/hand_over.h"
 #include "toolstack/records/guest_lock.h"
 #include "toolstack/watch/event_path.h"
 #include "toolstack/watch/log.h"
@@ -335,6 +336,7 @@ FoundShare Guests::ReadShare(uint32_t domid, const ShareKey& key) {
   const std::optional<uint32_t> state =
       xenstore::ParseNumber(says(paths.backend_dir, XEN_VIRTFS_NODE_STATE), 0, static_cast<uint32_t>(State::kClosed));
   share.state = static_cast<State>(state.value_or(0));
+  share.handed_over = !says(paths.private_dir, xenstore::kHandOverNode).empty();
   share.online = says(paths.backend_dir, XEN_VIRTFS_NODE_ONLINE) == "1";
   share.has_frontend = says(paths.frontend_dir, XEN_VIRTFS_NODE_BACKEND) == paths.backend_dir;
   return share;
@@ -342,7 +344,7 @@ FoundShare Guests::ReadShare(uint32_t domid, const ShareKey& key) {
 
 absl::Status Guests::Do(uint32_t domid, const Action& action) {
   constexpr const char* kNames[] = {"is being attached", "is attached", "is being detached: no record has it",
-                                    "is removed"};
+                                    "is removed", "is opened again: who saved the guest has ended"};
   const Domains domains{.guest = domid, .backend = action.key.backend};
   absl::Status done;
   switch (action.step) {
@@ -357,6 +359,9 @@ absl::Status Guests::Do(uint32_t domid, const Action& action) {
       break;
     case Step::kRemove:
       done = RemoveNodes(store_, domains, action.key.type, action.key.devid);
+      break;
+    case Step::kTakeBack:
+      done = TakeBack(store_, domains, action.key.devid);
       break;
   }
   if (done.ok()) {

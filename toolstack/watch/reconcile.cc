@@ -49,7 +49,11 @@ std::vector<Action> Reconcile(std::string_view uuid, const Wanted& wanted, std::
       const WantedShare* const match = MatchOf(wanted, share);
       // Before InitWait a frontend would find nodes missing; behind it, the guest has removed its own.
       const bool ready = match != nullptr && share.state == State::kInitWait;
-      if (ready && !share.has_frontend) actions.push_back({Step::kFinish, share.key, match});
+      if (share.handed_over) {
+        actions.push_back({Step::kTakeBack, share.key, nullptr});
+      } else if (ready && !share.has_frontend) {
+        actions.push_back({Step::kFinish, share.key, match});
+      }
     } else if (!IsOf(uuid, share) || share.state == State::kClosed || share.state == State::kUnknown || share.overdue) {
       // Of a former domain with this id nobody is left who could close.
       actions.push_back({Step::kRemove, share.key, nullptr});

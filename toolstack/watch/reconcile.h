@@ -53,15 +53,17 @@ struct FoundShare {
   bool online = false;
   bool has_frontend = false;  // the guest has been told of it
   bool overdue = false;       // it should have closed long ago
+  bool handed_over = false;   // closed for a save
 
   std::string_view mark() const;
 };
 
 enum class Step : uint8_t {
-  kBegin,   // BeginShare
-  kFinish,  // FinishShare
-  kClose,   // AskToClose
-  kRemove,  // RemoveNodes
+  kBegin,     // BeginShare
+  kFinish,    // FinishShare
+  kClose,     // AskToClose
+  kRemove,    // RemoveNodes
+  kTakeBack,  // TakeBack: who saved the guest was killed, and it lives on
 };
 
 struct Action {

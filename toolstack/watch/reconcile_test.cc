@@ -44,7 +44,7 @@ FoundShare Closing(FoundShare share, State state) {
 }
 
 std::string Text(const Action& action) {
-  constexpr const char* kNames[] = {"begin", "finish", "close", "remove"};
+  constexpr const char* kNames[] = {"begin", "finish", "close", "remove", "take back"};
   return absl::StrCat(kNames[static_cast<size_t>(action.step)], " ", action.key.backend, "/",
                       xenstore::NameOf(action.key.type), "/", action.key.devid);
 }
@@ -122,6 +122,15 @@ TEST(ReconcileTest, WhatSomebodyElseAttachedIsLeftAlone) {
   other.nodes.erase(kMarkNode);
   EXPECT_THAT(Said({}, {other}), IsEmpty());
   EXPECT_THAT(Said({{Want(0), Want(1)}, {}}, {other}), ElementsAre("begin 0/virtfs/1"));
+}
+
+// `xl-virtfs save` was killed: while it lives, it has the guest's lock.
+TEST(ReconcileTest, WhatWasClosedForASaveIsOpenedAgain) {
+  FoundShare saved = Found(Want(0), State::kClosed);
+  saved.handed_over = true;
+  EXPECT_THAT(Said({.shares = {Want(0)}, .unclear = {}}, {saved}), ElementsAre("take back 0/virtfs/0"));
+  saved.nodes.clear();
+  EXPECT_THAT(Said({}, {saved}), ElementsAre("take back 0/virtfs/0")) << "of a share without a record, too";
 }
 
 TEST(ReconcileTest, WhatIsUnclearStaysAsItIs) {

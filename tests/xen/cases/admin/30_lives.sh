@@ -36,26 +36,44 @@ case_shares_return_after_three_reboots() { # 300 s
   nothing_left pvh
 }
 
-# What is mounted is in the way, since it would not come back.
-case_saved_guest_finds_its_share_again() {
-  remember saved
-  create_with_shares moved pv 128 "$(shares "$(on_share docs)")"
+# What holds files of /mnt/a open while its guest is saved: it reads a line and writes it each time it is told to.
+HOLDER='exec 5</mnt/a/lines 6>/mnt/a/written; flock -x 6; while read -r line <&5; do
+  echo "$line" >&6; echo "$line" >/tmp/said; read -r go </tmp/go; done'
+open_files_survive() { # TYPE
+  remember moved
+  printf 'one\ntwo\nthree\n' >/srv/docs/lines
+  create_with_shares moved "$1" 128 "$(shares "$(on_share docs)" "$(on_share logs)")"
   wait_booted moved
-  in_guest moved "mount.virtfs docs /mnt/a"
-  ! xl-virtfs save moved /srv/moved 2>"$STATE/refusal" || fail "saved with a share mounted"
-  grep -q "uses docs" "$STATE/refusal" || fail "it does not say why: $(cat "$STATE/refusal")"
-  in_guest moved "cat /mnt/a/name && umount /mnt/a"
-  wait_until 30 "the share to be closed" node_is "/local/domain/0/backend/virtfs/$(domid moved)/0/state" 2
+  in_guest moved "mkfifo /tmp/go /tmp/said; mount.virtfs docs /mnt/a && echo '$HOLDER' >/tmp/holder;
+    setsid sh /tmp/holder </dev/null >/tmp/log 2>&1 & read -r line </tmp/said && [ \$line = one ]"
+  relay=$(in_guest moved "pidof virtfs-relay" && output moved)
+  ! xl-virtfs save moved /srv/docs || fail "saved to a directory"
+  [ ! -e /srv/docs.virtfs ] || fail "there are sessions of a save that failed"
+  in_guest moved "echo go >/tmp/go; read -r line </tmp/said && [ \$line = two ]"
+  now
+  began=$NOW
   xl-virtfs save moved /srv/moved || fail "save"
+  note "$1: saved in $(seconds_since "$began") s; $(stat -c %s /srv/moved.virtfs/0) bytes are its session"
   wait_gone moved
+  [ ! -e /srv/moved.virtfs/1 ] || fail "a share that was not mounted has a session"
+  mv /srv/docs/lines /srv/docs/renamed
+  now
+  began=$NOW
   made moved xl-virtfs restore /srv/moved
-  in_guest moved "mount.virtfs docs /mnt/a && cat /mnt/a/name"
-  output moved | grep -qx docs || fail "the share is another"
+  note "$1: restored in $(seconds_since "$began") s"
+  in_guest moved "echo go >/tmp/go; read -r line </tmp/said && [ \$line = three ]"
+  [ "$(in_guest moved "pidof virtfs-relay" && output moved)" = "$relay" ] || fail "the relay is another, or none"
+  wait_until 10 "the lines to be written" cmp -s /srv/docs/renamed /srv/docs/written
+  grep OFDLCK /proc/locks || fail "the lock is gone"
+  in_guest moved "cat /mnt/a/name; mount.virtfs logs /mnt/b && cat /mnt/b/name"
+  [ -z "$(processes '*qemu')" ] || fail "QEMU runs: $(processes '*qemu')"
   xl shutdown -w moved || fail "xl shutdown"
   wait_gone moved
-  rm /srv/moved
-  nothing_left saved
+  rm -r /srv/moved /srv/moved.virtfs /srv/docs/renamed /srv/docs/written
+  nothing_left moved
 }
+case_open_files_of_a_saved_pv_guest_go_on() { open_files_survive pv; }
+case_open_files_of_a_saved_pvh_guest_go_on() { open_files_survive pvh; }
 
 # Of the guest that mounted shares over both transports.
 case_stock_9pfs_is_not_saved() {
