@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Connect(const DeviceOptions& opt
   std::unique_ptr<Device> device(new Device(options, *std::move(store), std::move(stop)));
   const Deadline deadline = steady_clock::now() + options.timeout;
   absl::Status status = device->FindByTag(deadline);
-  if (status.ok()) status = device->ConnectBy(deadline);
+  if (status.ok()) status = device->ConnectBy(deadline, deadline);
   if (!status.ok()) return status;
   return device;
 }
@@ -133,8 +133,9 @@ bool Device::Moved() {
   return backend.ok() && *backend != found_.backend_dir;
 }
 
-// Makes a connection out of none.
-absl::Status Device::ConnectBy(Deadline deadline) {
+// Makes a connection out of none. `answer`: until when a backend that has been shown a ring may take to connect it. One
+// that is given up on may be mapping the ring just then, and who goes on without knowing misses that it lets go.
+absl::Status Device::ConnectBy(Deadline deadline, Deadline answer) {
   for (;;) {
     absl::Status status = PrepareToConnect(deadline);
     if (status.ok()) status = CreateChannel();
@@ -144,8 +145,8 @@ absl::Status Device::ConnectBy(Deadline deadline) {
     }
     if (!status.ok()) return status;
     State state = BackendState();
-    while (state == State::kInitWait && !IsPast(deadline)) {
-      AwaitChange(deadline);
+    while (state == State::kInitWait && !IsPast(answer)) {
+      AwaitChange(answer);
       state = BackendState();
     }
     if (state == State::kConnected) {
@@ -161,8 +162,8 @@ absl::Status Device::ConnectBy(Deadline deadline) {
       return absl::OkStatus();
     }
     // It looked at our nodes and went; it may also have begun anew for reasons of its own.
-    while (state != State::kClosed && state != State::kUnknown && !IsPast(deadline)) {
-      AwaitChange(deadline);
+    while (state != State::kClosed && state != State::kUnknown && !IsPast(answer)) {
+      AwaitChange(answer);
       state = BackendState();
     }
     EndConnection(state);
@@ -407,7 +408,8 @@ absl::Status Device::Reconnect() {
     }
     if (absl::Status status = FindAgain(deadline); !status.ok()) return status;
   }
-  return ConnectBy(deadline);
+  // Who reconnects goes on trying, and would only begin anew.
+  return ConnectBy(deadline, Deadline::max());
 }
 
 // Waits until no backend can touch the pages of the last connection.

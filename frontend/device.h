@@ -81,7 +81,7 @@ class Device {
   // After a connection has ended: closes it, and connects anew when the backend is ready, or to the share that has this
   // tag now. Can be tried again when it failed. NotFound at once if the share was detached in order, which is no reason
   // to wait; the next try waits for another of that tag. One whose nodes are gone without that may be on its way, as
-  // after a restore.
+  // after a restore. Has no bound once the backend was shown a ring, but GiveUp.
   absl::Status Reconnect();
   // Ends a Reconnect that is under way, and makes later ones fail. From any thread.
   void GiveUp();
@@ -98,7 +98,7 @@ class Device {
     uint32_t backend_id;
   };
   std::optional<Found> FindAmong(xenstore::DeviceType type, std::vector<std::string>& tags);
-  absl::Status ConnectBy(Deadline deadline);
+  absl::Status ConnectBy(Deadline deadline, Deadline answer);
   absl::Status AwaitRelease(Deadline deadline);
   bool Detached() { return taken_away_ && !store_->Exists(found_.frontend_dir + "/" XEN_VIRTFS_NODE_BACKEND); }
   // Whether the share is served elsewhere now than where it was found.

@@ -2,7 +2,10 @@
 
 #include <signal.h>
 
+#include <chrono>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/client_fixture.h"
 
@@ -51,6 +54,31 @@ TEST_F(ReconnectTest, KilledServerFailsWhatIsInFlightAndComesBackWithANewSession
   ASSERT_TRUE(root.ok());
   share_.root = *std::move(root);
   EXPECT_TRUE(Getattr(share_.root.get()).ok());
+}
+
+// In a slow machine a relay gave up just when its backend bound the event channel, which failed; missed that the
+// backend was Closed for a moment after that; and waited for it for good.
+TEST_F(ReconnectTest, ABackendThatTakesLongToConnectIsWaitedFor) {
+  share_.Close();
+  const auto timeout = std::chrono::milliseconds(500);
+  auto device = [&] {
+    const AsDomain guest(*xen_, kGuest);
+    return frontend::Device::Connect({.tag = "share", .timeout = timeout});
+  }();
+  ASSERT_TRUE(device.ok()) << device.status();
+  const std::vector<int> servers = ChildrenOf(keeper_->pid());
+  ASSERT_EQ(servers.size(), 1U);
+  ASSERT_EQ(kill(servers[0], SIGKILL), 0);
+  ASSERT_TRUE(WaitForState(kGuest, 0, kInitWait));
+  ASSERT_EQ(kill(keeper_->pid(), SIGSTOP), 0);
+  absl::Status again;
+  const AsDomain guest(*xen_, kGuest);
+  std::thread reconnects([&] { again = (*device)->Reconnect(); });
+  EXPECT_TRUE(xen_->WaitForNode("/local/domain/1/device/virtfs/0/state", kInitialised));
+  std::this_thread::sleep_for(2 * timeout);
+  EXPECT_EQ(kill(keeper_->pid(), SIGCONT), 0);
+  reconnects.join();
+  EXPECT_TRUE(again.ok()) << again;
 }
 
 TEST_F(ReconnectTest, DetachClosesInOrder) {

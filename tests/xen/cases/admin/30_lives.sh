@@ -44,7 +44,8 @@ open_files_survive() { # TYPE
   printf 'one\ntwo\nthree\n' >/srv/docs/lines
   create_with_shares moved "$1" 128 "$(shares "$(on_share docs)" "$(on_share logs)")"
   wait_booted moved
-  in_guest moved "mkfifo /tmp/go /tmp/said; mount.virtfs docs /mnt/a && echo '$HOLDER' >/tmp/holder;
+  # What is asked for meanwhile is to wait, however slow the emulation.
+  in_guest moved "mkfifo /tmp/go /tmp/said; mount.virtfs docs /mnt/a -o wait=60 && echo '$HOLDER' >/tmp/holder;
     setsid sh /tmp/holder </dev/null >/tmp/log 2>&1 & read -r line </tmp/said && [ \$line = one ]"
   relay=$(in_guest moved "pidof virtfs-relay" && output moved)
   ! xl-virtfs save moved /srv/docs || fail "saved to a directory"
