@@ -238,5 +238,22 @@ TEST_F(SaveTest, WhatAKilledSaveLeavesTheWatchOpensAgain) {
   guest.Close();
 }
 
+TEST_F(SaveTest, WhatAKilledSaveLeavesTheNextSaveHas) {
+  Connection guest = ConnectShare("docs");
+  ASSERT_TRUE(guest);
+  session_ = SessionId(kGuest);
+  std::filesystem::create_directory(Path("sessions"));
+  ASSERT_TRUE(xen_->Write(Private(kGuest, 0, "x-hand-over"), Path("sessions/0")));
+  ASSERT_TRUE(WaitForState(kGuest, 0, kClosed));
+  ASSERT_TRUE(xen_->WaitForNode("/local/domain/1/device/virtfs/0/state", kClosed));
+  guest.root.Forget();
+  guest.Close();
+  const auto [saved, output] = Run({"save", "web", Path("web.save")});
+  EXPECT_EQ(saved, 0) << output;
+  const auto [restored, sentence] = Restore();
+  ASSERT_EQ(restored, 0) << sentence;
+  EXPECT_EQ(SessionId(kRestored), session_);
+}
+
 }  // namespace
 }  // namespace virtfs

@@ -63,6 +63,10 @@ absl::Status AskToHandOver(Store& store, Domains domains, uint32_t devid, const 
   return share.Change([&] { return store.Write(share.hand_over, file); });
 }
 
+bool IsHandedOver(Store& store, Domains domains, uint32_t devid) {
+  return store.Exists(Share(store, domains, devid).hand_over);
+}
+
 absl::Status AwaitHandedOver(Store& store, Domains domains, uint32_t devid, milliseconds patience) {
   const Share share(store, domains, devid);
   const std::vector<std::string> nodes = {share.backend_state, share.frontend_state};

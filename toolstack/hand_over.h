@@ -20,6 +20,9 @@ namespace virtfs::toolstack {
 // A virtfs share. Its session, if it has one, is to be in `file` when it is closed; that path must be absolute.
 absl::Status AskToHandOver(xenstore::Store& store, Domains domains, uint32_t devid, const std::string& file);
 
+// Whether it is closed for a save: one that goes on, or one that was killed.
+bool IsHandedOver(xenstore::Store& store, Domains domains, uint32_t devid);
+
 // Waits until both ends are closed. DeadlineExceeded: they are not.
 absl::Status AwaitHandedOver(xenstore::Store& store, Domains domains, uint32_t devid,
                              std::chrono::milliseconds patience);

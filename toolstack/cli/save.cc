@@ -55,6 +55,17 @@ class HandedOver {
     }
   }
 
+  // What a save that was killed has left closed: the keepers are to have those sessions first.
+  void ReopenLeft() {
+    std::vector<AttachedShare> all;
+    all.swap(shares_);
+    for (const AttachedShare& share : all) {
+      if (IsHandedOver(store_, DomainsOf(share), share.devid)) shares_.push_back(share);
+    }
+    (void)Reopen();
+    shares_.swap(all);
+  }
+
   // All at once, also those that are not used now: nobody is to mount one while the guest is being saved. With
   // `force` those that cannot be handed over are not.
   absl::Status Close(const SavedSessions& sessions, milliseconds patience, bool force) {
@@ -148,6 +159,7 @@ absl::Status Run(const Arguments& arguments) {
   const absl::StatusOr<SavedSessions> sessions = SavedSessions::Make(file);
   if (!sessions.ok()) return sessions.status();
   HandedOver handed_over(**store, *guest, *own, attached);
+  handed_over.ReopenLeft();
   absl::Status saved = handed_over.Close(*sessions, std::chrono::seconds(*wait), force);
   if (saved.ok()) saved = RunXl({"save", absl::StrCat(guest->id), file});
   if (saved.ok()) {

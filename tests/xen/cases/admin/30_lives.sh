@@ -73,8 +73,12 @@ open_files_survive() { # TYPE
   rm -r /srv/moved /srv/moved.virtfs /srv/docs/renamed /srv/docs/written
   nothing_left moved
 }
-case_open_files_of_a_saved_pv_guest_go_on() { open_files_survive pv; }
-case_open_files_of_a_saved_pvh_guest_go_on() { open_files_survive pvh; }
+case_open_files_of_a_saved_pv_guest_go_on() { # 300 s
+  open_files_survive pv
+}
+case_open_files_of_a_saved_pvh_guest_go_on() { # 300 s
+  open_files_survive pvh
+}
 
 # Of the guest that mounted shares over both transports.
 case_stock_9pfs_is_not_saved() {
