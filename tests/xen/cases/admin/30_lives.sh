@@ -1,13 +1,21 @@
 # What becomes of shares when their guest reboots, is saved, restored, and ends.
 # shellcheck shell=dash
 
-# The guest has another domain id each time, and nobody but watch knows.
+BOTH_MOUNTED="mount.virtfs docs /mnt/a && mount -t 9p -o trans=xen,version=9p2000.L more /mnt/b && ls /mnt/b"
+
+create_pvh() {
+  create_with_shares pvh pvh 128 "$(shares "$(on_share docs)" "$(on_share more),transport=9pfs")" 'on_reboot="restart"'
+  wait_booted pvh
+  connected_9pfs pvh 1
+}
+
+# rebooted NAME DOMID: whether the guest has another domain than this, and a newer; nobody but watch knows.
 rebooted() {
-  local before=$1 id
+  local id
   for id in $(xenstore-list /local/domain); do
-    [ "$id" -gt "$before" ] && [ "$(xenstore-read "/local/domain/$id/name")" = pvh ] || continue
+    [ "$id" -gt "$2" ] && [ "$(xenstore-read "/local/domain/$id/name")" = "$1" ] || continue
     xenstore-exists "/local/domain/$id/console/tty" || return 1
-    echo "$id" >"$STATE/guest/pvh/domid"
+    echo "$id" >"$STATE/guest/$1/domid"
     return 0
   done
   return 1
@@ -15,23 +23,30 @@ rebooted() {
 
 case_shares_return_after_three_reboots() { # 300 s
   remember pvh
-  create_with_shares pvh pvh 128 "$(shares "$(on_share docs)" "$(on_share more),transport=9pfs")" 'on_reboot="restart"'
-  wait_booted pvh
+  create_pvh
   for round in 1 2 3; do
-    in_guest pvh "mount.virtfs docs /mnt/a && cat /mnt/a/name && echo $round >/mnt/a/round"
+    in_guest pvh "$BOTH_MOUNTED && cat /mnt/a/name && echo $round >/mnt/a/round"
     [ "$(cat /srv/docs/round)" = "$round" ] || fail "round $round did not arrive"
     old=$(domid pvh)
     start pvh "reboot -f"
-    wait_until 120 "the guest to have another domain" rebooted "$old"
+    wait_until 120 "the guest to have another domain" rebooted pvh "$old"
     rm -f "$STATE/guest/pvh/tty"
     echo 0 >"$STATE/guest/pvh/job"
     wait_booted pvh
+    connected_9pfs pvh 1
     wait_until 60 "watch to clear up" fails xenstore-exists "/local/domain/0/virtfs/$old"
   done
-  in_guest pvh "mount.virtfs docs /mnt/a && cat /mnt/a/round"
-  connected_9pfs pvh 1
-  in_guest pvh "mount -t 9p -o trans=xen,version=9p2000.L more /mnt/b && ls /mnt/b"
+  in_guest pvh "$BOTH_MOUNTED && cat /mnt/a/round"
+}
+case_a_guest_that_is_destroyed_leaves_nothing() {
   xl destroy pvh
+  wait_gone pvh
+  nothing_left pvh
+}
+case_a_guest_that_is_shut_down_leaves_nothing() {
+  create_pvh
+  in_guest pvh "$BOTH_MOUNTED"
+  xl shutdown -w pvh || fail "xl shutdown"
   wait_gone pvh
   nothing_left pvh
 }
