@@ -196,7 +196,7 @@ def driver_archive(root, release, binaries):
 
 
 def sleeper():
-    """A whole PVH guest in 17 bytes of code, which costs next to nothing to make: it sleeps until an NMI, as of
+    """A whole PVH guest in 17 bytes of code, which takes no time to boot: it sleeps until an NMI, as of
     `xl trigger NAME nmi`, for which it has no handler, so that it faults and thereby asks to be rebooted."""
     base, headers = 0x100000, 52 + 2 * 32
     note = struct.pack("<III4s", 4, 4, 18, b"Xen\0")  # XEN_ELFNOTE_PHYS32_ENTRY, whose value is put behind

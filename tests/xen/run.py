@@ -207,7 +207,7 @@ def main():
     for name in ("binaries", "debs", "work"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--junit")
-    parser.add_argument("--timeout", type=int, default=900)
+    parser.add_argument("--timeout", type=int, default=1800)
     parser.add_argument("--cases", default=os.path.join(here, "cases"))
     parser.add_argument("--linux", default="")
     parser.add_argument("machines", nargs="*")

@@ -24,7 +24,7 @@ are_shared() {
 case_fifty_kills_of_the_watch() { # 600 s
   remember killed
   # What a kernel would do does not matter here (images.py: sleeper).
-  printf '%s\n' 'name="bare"' 'type="pvh"' 'memory=16' 'kernel="/guest/sleeper"' 'on_reboot="restart"' \
+  printf '%s\n' 'name="bare"' 'type="pvh"' 'memory=32' 'kernel="/guest/sleeper"' 'on_reboot="restart"' \
     'uuid="5b4a2c52-9a0f-4ac5-8a4a-6f6a5d1f2c01"' >"$STATE/bare.cfg"
   mkdir -p "$STATE/guest/bare"
   again
