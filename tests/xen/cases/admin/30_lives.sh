@@ -13,7 +13,7 @@ create_pvh() {
 rebooted() {
   local id
   for id in $(xenstore-list /local/domain); do
-    [ "$id" -gt "$2" ] && [ "$(xenstore-read "/local/domain/$id/name")" = "$1" ] || continue
+    if [ "$id" -le "$2" ] || [ "$(xenstore-read "/local/domain/$id/name")" != "$1" ]; then continue; fi
     xenstore-exists "/local/domain/$id/console/tty" || return 1
     echo "$id" >"$STATE/guest/$1/domid"
     return 0
