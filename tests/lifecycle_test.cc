@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/lifecycle_fixture.h"
 
 namespace virtfs {
@@ -320,12 +321,12 @@ TEST_F(LifecycleTest, AShareInThePlaceOfAnotherIsAnother) {
   Connect(frontend, 1, 1);
   ASSERT_EQ(kill(keeper->pid(), SIGSTOP), 0);
   std::vector<std::shared_ptr<Process>> again;
-  for (const std::string devid : {"0", "1"}) {
-    auto detach = SpawnAttach(1, {"--detach", devid, "--force", "--wait", "1"});
+  for (const int devid : {0, 1}) {
+    auto detach = SpawnAttach(1, {"--detach", std::to_string(devid), "--force", "--wait", "1"});
     ASSERT_EQ(detach->Wait(), 0) << detach->Output();
     again.push_back(
-        SpawnAttach(1, {"tag=new" + devid + ",path=" + directory_ + ",security_model=none,devid=" + devid}));
-    ASSERT_TRUE(WaitForState(1, atoi(devid.c_str()), kInitialising));
+        SpawnAttach(1, {absl::StrCat("tag=new", devid, ",path=", directory_, ",security_model=none,devid=", devid)}));
+    ASSERT_TRUE(WaitForState(1, devid, kInitialising));
   }
   ASSERT_EQ(kill(keeper->pid(), SIGCONT), 0);
   for (const auto& attach : again) EXPECT_EQ(attach->Wait(), 0) << attach->Output();
