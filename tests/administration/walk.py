@@ -105,7 +105,10 @@ def main():
     options = parser.parse_args()
     os.makedirs(options.work, exist_ok=True)
     with open(options.document, encoding="utf-8") as text:
-        steps = document.steps(text.read())
+        try:
+            steps = document.steps(text.read())
+        except document.Mistake as mistake:
+            sys.exit(f"{options.document}, {mistake}")
     results = run.Results("walk", case_ids() + [step["name"] for step in steps])
     test_reader(results)
     machine = None
