@@ -159,9 +159,15 @@ def take(step, guest, emulation):
     return None
 
 
-def state():
-    """What may say why a step failed."""
-    for command in ("xl list", "xl-virtfs list", "systemctl --no-pager --failed",
+def state(guest):
+    """What may say why a step failed. `guest`: the one whose step it was, if it was a guest's."""
+    if guest:
+        yield "--- the guest's kernel"
+        try:
+            yield from guest.run("dmesg | tail -n 12", 60)[0].splitlines()
+        except (Failure, OSError) as failure:
+            yield str(failure)
+    for command in ("xl list", "xl-virtfs list", "xl-virtfs status", "systemctl --no-pager --failed",
                     "journalctl -b --no-pager -n 40 -o short-monotonic", "tail -n 20 /var/log/xen/xl-web.log"):
         output, _ = printed_by(["sh", "-c", command], 60)
         yield f"--- {command}"
@@ -184,8 +190,8 @@ def main():
             say(f"@ok {step['name']}")
         except (Failure, OSError) as failure:
             failed = True
-            for line in f"FAILED: {failure}".splitlines() + list(state()) + ["--- the guest's console"] + \
-                    guest.lines[-30:]:
+            log = f"FAILED: {failure}".splitlines() + list(state(guest if step["place"] == "guest" else None))
+            for line in log + ["--- the guest's console"] + guest.lines[-30:]:
                 say(f"@log {line}")
             say(f"@failed {step['name']}")
     say("@end")
