@@ -64,11 +64,6 @@ def package(name):
     return found[0]
 
 
-# For the guest's kernel. Without init_on_alloc=0: Linux 6.1 makes the state of a 9p client over Xen's rings of whatever
-# its memory held (p9_client_create, p9_xen_create), so that a mount now and then fails with EIO.
-EMULATION = " ".join(word for word in images.FAST.split() if not word.startswith("init_on_alloc"))
-
-
 def boot(options, steps, results):
     """Returns the machine, ended."""
     before = [step["text"] for step in steps if step["place"] == "before"]
@@ -80,7 +75,7 @@ def boot(options, steps, results):
     plan = f"{options.work}/steps.json"
     with open(plan, "w", encoding="utf-8") as out:
         json.dump({"steps": [step for step in steps if step["place"] not in ("build", "before")],
-                   "emulation": EMULATION}, out)
+                   "emulation": images.FAST}, out)
     dom0, guest = f"{options.work}/dom0.ext4", f"{options.work}/guest.ext4"
     files = {f"/lab/{name}": f"{HERE}/{name}" for name in ("follow.py", "document.py")}
     deb = package("xen-virtfs")

@@ -117,7 +117,7 @@ def qemu_command(debs, xen, kernel, initramfs, linux):
             "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", xen,
             "-append", "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning spec-ctrl=no xpti=no pv-l1tf=no "
             f"bootscrub=0 sched_ratelimit_us=40000 dom0_mem={DOM0_MEMORY}M,max:{DOM0_MEMORY}M dom0_max_vcpus=1",
-            "-initrd", f"{kernel} console=hvc0 quiet panic=-1 {images.FAST} {linux},{initramfs}"]
+            "-initrd", f"{kernel} console=hvc0 quiet panic=-1 {images.DOM0_FAST} {linux},{initramfs}"]
 
 
 def processor_seconds(pid):
